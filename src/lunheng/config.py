@@ -1,0 +1,169 @@
+"""Settings: ``lunheng.toml`` and ``LUNHENG_*`` environment variables, strict.
+
+Called by ``KnowledgeBase.open`` and the CLI. An unknown key is an error at load. Precedence:
+arguments, then environment (``LUNHENG_RETRIEVAL__RRF_K=30``), then the file, then the defaults.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from lunheng.errors import ConfigError
+from lunheng.types import Limits
+
+CONFIG_NAME = "lunheng.toml"
+Place = Literal["package", "hub", "modelscope", "url", "folder"]
+
+
+def cache_dir() -> Path:
+    """Where models are kept: ``LUNHENG_CACHE``, else the user's XDG cache."""
+    given = os.environ.get("LUNHENG_CACHE")
+    return Path(given) if given else Path(platformdirs.user_cache_dir("lunheng"))
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EndpointSettings(_Section):
+    """An OpenAI-compatible server."""
+
+    base_url: str
+    model: str
+    api_key_env: str = "OPENAI_API_KEY"
+    """The environment variable that holds the key; keys never stand in the file."""
+    timeout_seconds: float = 60.0
+    max_retries: int = Field(4, ge=0)
+    window: int = Field(8192, gt=0)
+    dimension: int | None = None
+    shape: Literal["openai", "cohere"] = "openai"
+
+
+class ModelSettings(_Section):
+    """Which models are in use. A name is looked up in models.toml; ``pkg.module:Name`` is your own."""
+
+    embedder: str = "multilingual-e5-small"
+    llm: str = "qwen2.5-coder-1.5b-instruct"
+    """A registry name, ``package.module:Name``, ``endpoint``, or ``none`` (extractive answers)."""
+    reranker: str = "default"
+    """``default``, ``none``, a registry name, or ``package.module:Name``."""
+    llm_endpoint: EndpointSettings | None = None
+    embedder_endpoint: EndpointSettings | None = None
+    registry: Path | None = None
+    """A models.toml of your own, laid over the one in the package."""
+    places: tuple[Place, ...] = ("folder", "package", "hub", "modelscope", "url")
+    threads: int = Field(0, ge=0)
+    """0: as many as the machine has cores."""
+    auto_pull: bool = False
+    """Fetch a missing model when it is first needed, instead of an error that names the command."""
+
+
+class ChunkingSettings(_Section):
+    strategy: str = "auto"
+    size: int = Field(320, ge=16, le=8192)
+    """Tokens of the embedder; lowered to its window where larger."""
+    overlap: int = Field(40, ge=0)
+
+
+class RetrievalSettings(_Section):
+    candidates: int = Field(60, ge=1)
+    """How many each retriever gives to the fusion."""
+    rrf_k: int = Field(60, ge=1)
+    dense_weight: float = Field(1.0, ge=0)
+    lexical_weight: float = Field(1.0, ge=0)
+    adaptive: bool = True
+    """Scale the weights by the evidence of each query (see retrieval/fusion.py)."""
+    rerank_candidates: int = Field(30, ge=0)
+    duplicate_similarity: float = Field(0.97, gt=0, le=1)
+    """Hits whose vectors are at least this close, and whose words mostly agree, count as one."""
+    neighbours: int = Field(0, ge=0)
+    """Chunks before and after each hit that are joined to it in the answer's context."""
+
+
+class AnsweringSettings(_Section):
+    strategy: Literal["naive", "advanced"] = "naive"
+    context_tokens: int = Field(700, ge=64)
+    max_answer_tokens: int = Field(256, ge=16)
+    max_sources: int = Field(5, ge=1)
+    confidence_threshold: float = Field(0.35, ge=0, le=1)
+    temperature: float = Field(0.0, ge=0)
+
+
+class StorageSettings(_Section):
+    catalog_url: str | None = None
+    """A SQLAlchemy URL; by default SQLite in the knowledge base's folder."""
+    vectors: Literal["auto", "exact", "qdrant", "faiss"] = "auto"
+    exact_below: int = Field(4_000, ge=0)
+    """``auto`` scans exactly below so many chunks and uses qdrant above."""
+    vector_type: Literal["float32", "int8"] = "float32"
+    writer_timeout_seconds: float = Field(60.0, ge=0)
+
+
+class ParsingSettings(_Section):
+    max_bytes: int = Limits.max_bytes
+    max_pages: int = Limits.max_pages
+    max_expanded_bytes: int = Limits.max_expanded_bytes
+    max_expansion_ratio: float = Limits.max_expansion_ratio
+    max_nesting: int = Limits.max_nesting
+    max_pixels: int = Limits.max_pixels
+    max_cells: int = Limits.max_cells
+    max_seconds: float = Limits.max_seconds
+    max_memory_bytes: int = Limits.max_memory_bytes
+    ocr: Literal["auto", "off", "rapidocr", "tesseract"] = "auto"
+
+    def limits(self) -> Limits:
+        """The limits that each parse runs under."""
+        return Limits(**{k: v for k, v in self.model_dump().items() if k != "ocr"})
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, with its default."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="LUNHENG_", env_nested_delimiter="__", toml_file=None
+    )
+
+    models: ModelSettings = ModelSettings()
+    chunking: ChunkingSettings = ChunkingSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    answering: AnsweringSettings = AnsweringSettings()
+    storage: StorageSettings = StorageSettings()
+    parsing: ParsingSettings = ParsingSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @classmethod
+    def load(cls, folder: Path | str | None = None, **overrides: Any) -> Settings:
+        """Read ``lunheng.toml`` in ``folder`` (else in the working directory), then the environment.
+
+        Raises:
+            ConfigError: for an unknown key, a wrong type or a value out of range; names the key.
+        """
+        candidates = [Path(folder) / CONFIG_NAME] if folder else []
+        candidates.append(Path.cwd() / CONFIG_NAME)
+        path = next((c for c in candidates if c.is_file()), None)
+        bound = type(cls.__name__, (cls,), {"model_config": SettingsConfigDict(**{**cls.model_config, "toml_file": path})})
+        try:
+            return bound(**overrides)  # type: ignore[no-any-return]
+        except ValidationError as error:
+            where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise ConfigError(
+                f"settings ({path or 'environment'}): {where}. See `lunheng config show` for every key."
+            ) from error
+        except ValueError as error:  # tomllib.TOMLDecodeError, SettingsError
+            raise ConfigError(f"settings ({path or 'environment'}): {error}") from error
