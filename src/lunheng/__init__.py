@@ -27,7 +27,18 @@ _HOMES = {
     "Trace": "lunheng.types",
 }
 
-__all__ = ["Answer", "Chunk", "Citation", "Document", "Hit", "KnowledgeBase", "Principal", "Settings", "Trace", "__version__"]
+__all__ = [
+    "Answer",
+    "Chunk",
+    "Citation",
+    "Document",
+    "Hit",
+    "KnowledgeBase",
+    "Principal",
+    "Settings",
+    "Trace",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

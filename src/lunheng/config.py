@@ -157,7 +157,9 @@ class Settings(BaseSettings):
         candidates = [Path(folder) / CONFIG_NAME] if folder else []
         candidates.append(Path.cwd() / CONFIG_NAME)
         path = next((c for c in candidates if c.is_file()), None)
-        bound = type(cls.__name__, (cls,), {"model_config": SettingsConfigDict(**{**cls.model_config, "toml_file": path})})
+        bound = type(
+            cls.__name__, (cls,), {"model_config": SettingsConfigDict(**{**cls.model_config, "toml_file": path})}
+        )
         try:
             return bound(**overrides)  # type: ignore[no-any-return]
         except ValidationError as error:

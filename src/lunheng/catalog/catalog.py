@@ -1,0 +1,292 @@
+"""``Catalog``: documents and chunks changed in transactions, and read as one snapshot.
+
+Called by ingest (writes), indexes (catch up by sequence), retrieval (live, visible chunks) and the
+knowledge base (lists).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
+
+from lunheng.catalog import rows, vectors
+from lunheng.catalog.engine import explained, open_engine
+from lunheng.catalog.migrations import migrate, needs_migration
+from lunheng.catalog.schema import chunks, completions, documents, facts, grants, index_positions, tombstones
+from lunheng.protocols import Keys
+from lunheng.types import Chunk, Document, Principal
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """What a list of documents shows; the text stays in the catalog."""
+
+    id: str
+    source: str
+    title: str
+    source_type: str
+    language: str
+    collection: str
+    version: int
+    chunks: int
+    characters: int
+    content_hash: str
+    fingerprint: str
+    added_at: str
+    last_modified: str | None
+    acl: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+class Catalog:
+    """The catalog of one knowledge base; safe for many readers beside one writer, threads or processes."""
+
+    def __init__(self, path: Path, busy_seconds: float = 60.0) -> None:
+        self.path = path
+        self.engine = open_engine(path, busy_seconds)
+        with self.read() as connection:
+            behind = needs_migration(connection)
+        if behind:  # asked first, so that opening to read never waits for a writer
+            with self.write() as connection:
+                migrate(connection)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent snapshot."""
+        with explained(self.path), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction: all of it or nothing. Takes the write lock at its start."""
+        with (
+            explained(self.path),
+            self.engine.connect().execution_options(immediate=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    # -- facts -------------------------------------------------------------------------------------
+
+    def fact(self, connection: Connection, name: str, default: Any = None) -> Any:
+        value = connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar_one_or_none()
+        return default if value is None else value
+
+    def set_fact(self, connection: Connection, name: str, value: Any) -> None:
+        connection.execute(delete(facts).where(facts.c.name == name))
+        connection.execute(insert(facts).values(name=name, value=value))
+
+    def sequence(self, connection: Connection) -> int:
+        """The number of the last transaction that changed chunks."""
+        return int(self.fact(connection, "sequence", 0))
+
+    def _next_sequence(self, connection: Connection) -> int:
+        number = self.sequence(connection) + 1
+        connection.execute(update(facts).where(facts.c.name == "sequence").values(value=number))
+        return number
+
+    # -- documents ---------------------------------------------------------------------------------
+
+    def replace_document(
+        self, connection: Connection, document: Document, new_chunks: Sequence[Chunk], fingerprint: str
+    ) -> tuple[Keys, Keys]:
+        """Store ``document`` in place of its former version; give the (removed, added) chunk keys."""
+        previous = connection.execute(
+            select(documents.c.version).where(documents.c.id == document.id)
+        ).scalar_one_or_none()
+        sequence = self._next_sequence(connection)
+        removed, hashes = self._remove_chunks(connection, document.id, sequence)
+        connection.execute(delete(documents).where(documents.c.id == document.id))
+        connection.execute(
+            insert(documents).values(
+                **rows.document_to_row(document),
+                fingerprint=fingerprint,
+                version=(previous or 0) + 1,
+                added_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+        )
+        if document.acl:
+            connection.execute(
+                insert(grants), [{"document_id": document.id, "grant": g} for g in sorted(set(document.acl))]
+            )
+        if new_chunks:
+            connection.execute(insert(chunks), [rows.chunk_to_row(c, sequence) for c in new_chunks])
+        added = connection.execute(
+            select(chunks.c.key).where(chunks.c.document_id == document.id).order_by(chunks.c.chunk_index)
+        ).scalars()
+        self._forget(connection, hashes)
+        return removed, np.fromiter(added, dtype=np.int64)
+
+    def remove_document(self, connection: Connection, document_id: str) -> Keys:
+        """Remove a document with its chunks; give the removed keys."""
+        removed, hashes = self._remove_chunks(connection, document_id, self._next_sequence(connection))
+        connection.execute(delete(documents).where(documents.c.id == document_id))
+        self._forget(connection, hashes)
+        return removed
+
+    def _remove_chunks(self, connection: Connection, document_id: str, sequence: int) -> tuple[Keys, list[str]]:
+        query = select(chunks.c.key, chunks.c.text_hash).where(chunks.c.document_id == document_id)
+        old = connection.execute(query).all()
+        if old:
+            connection.execute(insert(tombstones), [{"key": key, "sequence": sequence} for key, _ in old])
+            connection.execute(delete(chunks).where(chunks.c.document_id == document_id))
+        return np.array([key for key, _ in old], dtype=np.int64), [text_hash for _, text_hash in old]
+
+    def _forget(self, connection: Connection, hashes: list[str]) -> None:
+        """Nothing that was removed stays behind: not in vectors that no chunk uses, not in cached completions."""
+        if hashes:
+            vectors.forget_orphans(connection, hashes)
+            connection.execute(delete(completions))
+
+    def document(self, connection: Connection, document_id: str) -> Document | None:
+        row = connection.execute(select(documents).where(documents.c.id == document_id)).one_or_none()
+        return rows.row_to_document(row) if row else None
+
+    def stamps(self, connection: Connection) -> dict[tuple[str, str], tuple[str, str]]:
+        """(collection, source) to (content hash, fingerprint): what tells whether a file changed."""
+        found = connection.execute(
+            select(documents.c.collection, documents.c.source, documents.c.content_hash, documents.c.fingerprint)
+        )
+        return {(r.collection, r.source): (r.content_hash, r.fingerprint) for r in found}
+
+    def list_documents(
+        self, connection: Connection, principal: Principal, where: ColumnElement[bool] | None = None
+    ) -> list[StoredDocument]:
+        """The documents that ``principal`` may see, by source."""
+        counts = select(chunks.c.document_id, func.count().label("n")).group_by(chunks.c.document_id).subquery()
+        wanted = [c for c in documents.c if c.name in StoredDocument.__dataclass_fields__]
+        query = (
+            select(
+                *wanted, func.length(documents.c.text).label("characters"), func.coalesce(counts.c.n, 0).label("chunks")
+            )
+            .outerjoin(counts, counts.c.document_id == documents.c.id)
+            .order_by(documents.c.collection, documents.c.source)
+        )
+        if (visible := self._visible(principal, documents.c.id)) is not None:
+            query = query.where(visible)
+        if where is not None:
+            query = query.where(where)
+        return [
+            StoredDocument(**{**r._mapping, "acl": tuple(r.acl), "warnings": tuple(r.warnings)})
+            for r in connection.execute(query)
+        ]
+
+    # -- chunks ------------------------------------------------------------------------------------
+
+    def _visible(self, principal: Principal, document_id: ColumnElement[str]) -> ColumnElement[bool] | None:
+        """Visibility is composed here, below every retriever (DESIGN's third invariant)."""
+        if principal.sees_all:
+            return None
+        mine = select(grants.c.document_id).where(grants.c.grant.in_(sorted(principal.grants)))
+        return document_id.in_(mine)
+
+    def allowed_keys(
+        self, connection: Connection, principal: Principal, where: ColumnElement[bool] | None = None
+    ) -> Keys | None:
+        """Sorted keys of the chunks that the principal may see and the filter admits; None for all."""
+        visible = self._visible(principal, chunks.c.document_id)
+        if visible is None and where is None:
+            return None
+        query = select(chunks.c.key).order_by(chunks.c.key)
+        for condition in (visible, where):
+            if condition is not None:
+                query = query.where(condition)
+        return np.fromiter(connection.execute(query).scalars(), dtype=np.int64)
+
+    def chunks_by_key(self, connection: Connection, keys: Iterable[int], principal: Principal) -> dict[int, Chunk]:
+        """The live chunks among ``keys`` that the principal may see: a hit counts only if it is here."""
+        wanted = [int(k) for k in keys]
+        found: dict[int, Chunk] = {}
+        visible = self._visible(principal, chunks.c.document_id)
+        for at in range(0, len(wanted), 500):  # below SQLite's limit of bound values
+            query = select(chunks).where(chunks.c.key.in_(wanted[at : at + 500]))
+            if visible is not None:
+                query = query.where(visible)
+            for row in connection.execute(query):
+                found[row.key] = rows.row_to_chunk(row)
+        return found
+
+    def neighbours(self, connection: Connection, chunk: Chunk, reach: int) -> list[Chunk]:
+        """The chunks up to ``reach`` places before and after ``chunk`` in its document, itself included, in order."""
+        at = chunk.metadata.chunk_index
+        query = (
+            select(chunks)
+            .where(
+                chunks.c.document_id == chunk.metadata.document_id, chunks.c.chunk_index.between(at - reach, at + reach)
+            )
+            .order_by(chunks.c.chunk_index)
+        )
+        return [rows.row_to_chunk(r) for r in connection.execute(query)]
+
+    def document_chunks(self, connection: Connection, document_id: str) -> list[Chunk]:
+        query = select(chunks).where(chunks.c.document_id == document_id).order_by(chunks.c.chunk_index)
+        return [rows.row_to_chunk(r) for r in connection.execute(query)]
+
+    def document_text(self, connection: Connection, document_id: str) -> str:
+        return (
+            connection.execute(select(documents.c.text).where(documents.c.id == document_id)).scalar_one_or_none() or ""
+        )
+
+    def live_keys(self, connection: Connection) -> Keys:
+        return np.fromiter(connection.execute(select(chunks.c.key).order_by(chunks.c.key)).scalars(), dtype=np.int64)
+
+    def counts(self, connection: Connection) -> dict[str, int]:
+        return {
+            "documents": connection.execute(select(func.count()).select_from(documents)).scalar_one(),
+            "chunks": connection.execute(select(func.count()).select_from(chunks)).scalar_one(),
+        }
+
+    def language_shares(self, connection: Connection) -> Mapping[str, float]:
+        """Share of the chunks by language: the fusion's evidence that words can match at all."""
+        language = func.json_extract(chunks.c.metadata, "$.language")
+        found = connection.execute(select(language, func.count()).group_by(language)).all()
+        total = sum(n for _, n in found) or 1
+        return {str(name): n / total for name, n in found}
+
+    def full_texts(self, connection: Connection, keys: Keys | None = None) -> Iterator[tuple[int, str]]:
+        """(key, prefix and text) of all chunks, or of ``keys``: what a lexical index is remade from."""
+        query = select(chunks.c.key, chunks.c.prefix, chunks.c.text).order_by(chunks.c.key)
+        wanted = None if keys is None else set(keys.tolist())
+        for key, prefix, text in connection.execution_options(yield_per=1000).execute(query):
+            if wanted is None or key in wanted:
+                yield key, f"{prefix}\n{text}" if prefix else text
+
+    # -- changes, for indexes that catch up ----------------------------------------------------------
+
+    def changes_since(self, connection: Connection, sequence: int) -> tuple[Keys, Keys]:
+        """(removed, added) keys of the transactions after ``sequence``."""
+        removed = connection.execute(select(tombstones.c.key).where(tombstones.c.sequence > sequence)).scalars()
+        added = connection.execute(
+            select(chunks.c.key).where(chunks.c.sequence > sequence).order_by(chunks.c.key)
+        ).scalars()
+        return np.fromiter(removed, dtype=np.int64), np.fromiter(added, dtype=np.int64)
+
+    def position(self, connection: Connection, name: str) -> int:
+        found = connection.execute(select(index_positions.c.sequence).where(index_positions.c.name == name))
+        return int(found.scalar_one_or_none() or 0)
+
+    def set_position(self, connection: Connection, name: str, sequence: int) -> None:
+        connection.execute(delete(index_positions).where(index_positions.c.name == name))
+        connection.execute(insert(index_positions).values(name=name, sequence=sequence))
+
+    def find_documents(self, connection: Connection, name: str) -> list[tuple[str, str, str]]:
+        """(id, source, collection) of the documents whose id or source is ``name``, or whose source is below that folder."""
+        below = name.rstrip("/") + "/"
+        query = select(documents.c.id, documents.c.source, documents.c.collection).where(
+            or_(
+                documents.c.id == name,
+                documents.c.source == name,
+                func.substr(documents.c.source, 1, len(below)) == below,
+            )
+        )
+        return [(r.id, r.source, r.collection) for r in connection.execute(query)]

@@ -1,0 +1,102 @@
+"""Turns documents and chunks into rows and back. Called by ``Catalog``."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from lunheng.types import Chunk, Document, Element, Metadata, content_id, to_jsonable
+
+
+def _time(value: str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if value else None
+
+
+def document_to_row(document: Document) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        name: getattr(document, name)
+        for name in ("id", "source", "collection", "source_type", "title", "author", "language", "content_hash", "text")
+    }
+    for name in ("created_at", "last_modified", "acl", "extra", "warnings"):
+        row[name] = to_jsonable(getattr(document, name))
+    # An element's text is document.text[start:end]: stored once.
+    row["elements"] = [
+        {k: v for k, v in to_jsonable(e).items() if k != "text" and v not in (None, [], False)}
+        for e in document.elements
+    ]
+    return row
+
+
+def row_to_document(row: Row[Any]) -> Document:
+    return Document(
+        source=row.source,
+        source_type=row.source_type,
+        text=row.text,
+        elements=tuple(_element(e, row.text) for e in row.elements),
+        content_hash=row.content_hash,
+        title=row.title,
+        author=row.author,
+        created_at=_time(row.created_at),
+        last_modified=_time(row.last_modified),
+        language=row.language,
+        collection=row.collection,
+        acl=tuple(row.acl),
+        extra=row.extra,
+        warnings=tuple(row.warnings),
+    )
+
+
+def _element(stored: dict[str, Any], text: str) -> Element:
+    values = dict(stored, text=text[stored["start"] : stored["end"]])
+    values["heading_path"] = tuple(values.get("heading_path", ()))
+    if values.get("bbox") is not None:
+        values["bbox"] = tuple(values["bbox"])
+    return Element(**values)
+
+
+def chunk_to_row(chunk: Chunk, sequence: int) -> dict[str, Any]:
+    return {
+        "id": chunk.id,
+        "document_id": chunk.metadata.document_id,
+        "chunk_index": chunk.metadata.chunk_index,
+        "start": chunk.start,
+        "end": chunk.end,
+        "text": chunk.text,
+        "prefix": chunk.prefix,
+        "kind": chunk.kind,
+        "element_ids": list(chunk.element_ids),
+        "metadata": to_jsonable(chunk.metadata),
+        "text_hash": text_hash(chunk.full_text),
+        "sequence": sequence,
+    }
+
+
+def text_hash(full_text: str) -> str:
+    """Names the vector of a passage."""
+    return content_id(full_text)
+
+
+_FIELDS = {f.name for f in fields(Metadata)}
+
+
+def row_to_chunk(row: Row[Any]) -> Chunk:
+    stored = {k: v for k, v in row.metadata.items() if k in _FIELDS}
+    for name in ("heading_path", "tags", "acl"):
+        stored[name] = tuple(stored.get(name) or ())
+    if stored.get("bbox") is not None:
+        stored["bbox"] = tuple(stored["bbox"])
+    for name in ("created_at", "last_modified"):
+        stored[name] = _time(stored.get(name))
+    return Chunk(
+        id=row.id,
+        text=row.text,
+        start=row.start,
+        end=row.end,
+        metadata=Metadata(**stored),
+        prefix=row.prefix,
+        element_ids=tuple(row.element_ids),
+        kind=row.kind,
+    )

@@ -1,0 +1,110 @@
+"""The stored vectors: the truth that every vector index is remade from, and the embedding cache in one.
+
+Called by ingest (store, look up) and indexes (load). A vector is named by the embedder's fingerprint
+and the passage's hash, so that vectors of two embedders never mix and the same passage is embedded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, and_, delete, func, insert, select
+
+from lunheng.catalog.schema import chunks, vectors
+from lunheng.protocols import Keys, Vectors
+
+VectorType = Literal["float32", "int8"]
+_BATCH = 500
+
+
+def known_hashes(connection: Connection, fingerprint: str, hashes: Sequence[str]) -> set[str]:
+    """Which of ``hashes`` have a vector."""
+    found: set[str] = set()
+    for at in range(0, len(hashes), _BATCH):
+        query = select(vectors.c.text_hash).where(
+            vectors.c.fingerprint == fingerprint, vectors.c.text_hash.in_(hashes[at : at + _BATCH])
+        )
+        found.update(connection.execute(query).scalars())
+    return found
+
+
+def store(
+    connection: Connection, fingerprint: str, new: Mapping[str, NDArray[np.float32]], kind: VectorType = "float32"
+) -> None:
+    """Store vectors by passage hash; those already there stay."""
+    missing = set(new) - known_hashes(connection, fingerprint, list(new))
+    if missing:
+        connection.execute(
+            insert(vectors),
+            [{"fingerprint": fingerprint, "text_hash": h, **_encode(new[h], kind)} for h in sorted(missing)],
+        )
+
+
+def _encode(vector: NDArray[np.float32], kind: VectorType) -> dict[str, object]:
+    if kind == "float32":
+        return {"scale": None, "data": np.ascontiguousarray(vector, dtype=np.float32).tobytes()}
+    scale = float(np.abs(vector).max()) / 127 or 1.0
+    return {"scale": scale, "data": np.round(vector / scale).astype(np.int8).tobytes()}
+
+
+def decode(data: bytes, scale: float | None) -> NDArray[np.float32]:
+    """A stored vector as float32, length 1."""
+    if scale is None:
+        return np.frombuffer(data, dtype=np.float32)
+    vector = np.frombuffer(data, dtype=np.int8).astype(np.float32)
+    return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+
+def load(connection: Connection, fingerprint: str, keys: Keys | None = None) -> tuple[Keys, Vectors]:
+    """The vectors of the live chunks (of ``keys`` when given), by ascending key.
+
+    Chunks without a vector are left out: ``check`` finds them.
+    """
+    join = select(chunks.c.key, vectors.c.scale, vectors.c.data).join(
+        vectors, and_(vectors.c.text_hash == chunks.c.text_hash, vectors.c.fingerprint == fingerprint)
+    )
+    found: list[tuple[int, NDArray[np.float32]]] = []
+    if keys is None:
+        for key, scale, data in connection.execution_options(yield_per=2000).execute(join.order_by(chunks.c.key)):
+            found.append((key, decode(data, scale)))
+    else:
+        for at in range(0, len(keys), _BATCH):
+            batch = [int(k) for k in keys[at : at + _BATCH]]
+            found.extend((key, decode(d, s)) for key, s, d in connection.execute(join.where(chunks.c.key.in_(batch))))
+        found.sort(key=lambda pair: pair[0])
+    if not found:
+        return np.empty(0, np.int64), np.empty((0, 0), np.float32)
+    return np.array([k for k, _ in found], np.int64), np.stack([v for _, v in found])
+
+
+def missing_keys(connection: Connection, fingerprint: str) -> Keys:
+    """Live chunks that have no vector."""
+    query = (
+        select(chunks.c.key)
+        .outerjoin(vectors, and_(vectors.c.text_hash == chunks.c.text_hash, vectors.c.fingerprint == fingerprint))
+        .where(vectors.c.text_hash.is_(None))
+    )
+    return np.fromiter(connection.execute(query).scalars(), dtype=np.int64)
+
+
+def forget_orphans(connection: Connection, hashes: Sequence[str] | None = None, keep: str | None = None) -> int:
+    """Delete vectors that no chunk uses: among ``hashes`` only when given; or of all embedders but ``keep``."""
+    unused = ~select(chunks.c.key).where(chunks.c.text_hash == vectors.c.text_hash).exists()
+    if hashes is None:
+        condition = unused if keep is None else unused | (vectors.c.fingerprint != keep)
+        return connection.execute(delete(vectors).where(condition)).rowcount
+    gone = 0
+    for at in range(0, len(hashes), _BATCH):
+        gone += connection.execute(
+            delete(vectors).where(unused, vectors.c.text_hash.in_(hashes[at : at + _BATCH]))
+        ).rowcount
+    return gone
+
+
+def count(connection: Connection, fingerprint: str) -> int:
+    return connection.execute(
+        select(func.count()).select_from(vectors).where(vectors.c.fingerprint == fingerprint)
+    ).scalar_one()
