@@ -22,11 +22,7 @@ def document_to_row(document: Document) -> dict[str, Any]:
     }
     for name in ("created_at", "last_modified", "acl", "extra", "warnings"):
         row[name] = to_jsonable(getattr(document, name))
-    # An element's text is document.text[start:end]: stored once.
-    row["elements"] = [
-        {k: v for k, v in to_jsonable(e).items() if k != "text" and v not in (None, [], False)}
-        for e in document.elements
-    ]
+    row["elements"] = [_stored_element(e) for e in document.elements]
     return row
 
 
@@ -47,6 +43,12 @@ def row_to_document(row: Row[Any]) -> Document:
         extra=row.extra,
         warnings=tuple(row.warnings),
     )
+
+
+def _stored_element(element: Element) -> dict[str, Any]:
+    """Without the text, which is document.text[start:end], and without what says nothing."""
+    values: dict[str, Any] = to_jsonable(element)
+    return {k: v for k, v in values.items() if k != "text" and v is not None and v is not False and v != []}
 
 
 def _element(stored: dict[str, Any], text: str) -> Element:
