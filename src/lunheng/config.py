@@ -96,8 +96,6 @@ class AnsweringSettings(_Section):
 
 
 class StorageSettings(_Section):
-    catalog_url: str | None = None
-    """A SQLAlchemy URL; by default SQLite in the knowledge base's folder."""
     vectors: Literal["auto", "exact", "qdrant", "faiss"] = "auto"
     exact_below: int = Field(4_000, ge=0)
     """``auto`` scans exactly below so many chunks and uses qdrant above."""
@@ -105,16 +103,19 @@ class StorageSettings(_Section):
     writer_timeout_seconds: float = Field(60.0, ge=0)
 
 
+_LIMITS = Limits()
+
+
 class ParsingSettings(_Section):
-    max_bytes: int = Limits.max_bytes
-    max_pages: int = Limits.max_pages
-    max_expanded_bytes: int = Limits.max_expanded_bytes
-    max_expansion_ratio: float = Limits.max_expansion_ratio
-    max_nesting: int = Limits.max_nesting
-    max_pixels: int = Limits.max_pixels
-    max_cells: int = Limits.max_cells
-    max_seconds: float = Limits.max_seconds
-    max_memory_bytes: int = Limits.max_memory_bytes
+    max_bytes: int = _LIMITS.max_bytes
+    max_pages: int = _LIMITS.max_pages
+    max_expanded_bytes: int = _LIMITS.max_expanded_bytes
+    max_expansion_ratio: float = _LIMITS.max_expansion_ratio
+    max_nesting: int = _LIMITS.max_nesting
+    max_pixels: int = _LIMITS.max_pixels
+    max_cells: int = _LIMITS.max_cells
+    max_seconds: float = _LIMITS.max_seconds
+    max_memory_bytes: int = _LIMITS.max_memory_bytes
     ocr: Literal["auto", "off", "rapidocr", "tesseract"] = "auto"
 
     def limits(self) -> Limits:

@@ -245,6 +245,43 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A numbered source as the model was shown it: a chunk, or the part of it that fits the budget."""
+
+    n: int
+    hit: Hit
+    start: int
+    end: int
+    text: str
+    """Exactly the document's text between ``start`` and ``end``."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesFound:
+    """First event of a streamed answer: what it will be written from."""
+
+    sources: tuple[Source, ...]
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next piece of a streamed answer, as the model writes it and before it is checked."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDone:
+    """Last event of a streamed answer: the checked one, which stands for what was streamed."""
+
+    answer: Answer
+
+
+AnswerEvent = SourcesFound | TextDelta | AnswerDone
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation with a language model."""
 

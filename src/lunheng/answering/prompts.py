@@ -1,0 +1,137 @@
+"""Every prompt and every fixed sentence of an answer, in both languages.
+
+Called by the strategies. The system prompt never changes between questions, so that an in-process
+model reads it once and keeps it in its cache.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lunheng.types import Message, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """The words of one language."""
+
+    system: str
+    sources: str
+    question: str
+    refusal: str
+    """What the model is told to say when the sources do not."""
+    missing: str
+    """Said when the confidence is too low; ``{question}``."""
+    failed: str
+    """Said when no sentence passed the check; ``{reasons}``."""
+    left_out: str
+    """Appended when some sentences did not pass; ``{count}``."""
+    extractive: str
+    condense: str
+    rewrite: str
+    page: str
+
+
+PHRASES = {
+    "zh": Phrases(
+        system=(
+            "你是严谨的助手，只根据给出的资料回答问题。规则：\n"
+            "1. 每句话末尾用方括号标出资料编号，例如：年假为12天[1]。\n"
+            "2. 数字、日期和名称照抄资料，不要推测。\n"
+            "3. 直接回答，简短，用中文。\n"
+            "4. 如果资料里没有答案，只回答：资料中没有提到。"
+        ),
+        sources="资料",
+        question="问题",
+        refusal="资料中没有提到。",
+        missing="资料中没有找到能回答这个问题的内容：「{question}」。下面列出的是最接近的段落，但它们没有说到答案。",
+        failed="资料不足以可靠地回答这个问题：写出的回答没有通过与资料的核对（{reasons}）。请直接查看下面的来源。",
+        left_out="（另有 {count} 句未能在资料中核实，已略去。）",
+        extractive="（以下为资料原文摘录，未使用语言模型。）",
+        condense=(
+            "把最后一个问题改写成一个不依赖上文就能看懂的完整问题。只输出改写后的问题，不要回答。如果它已经完整，原样输出。"
+        ),
+        rewrite="用{count}种不同的说法改写下面的问题，用词不同但意思相同。每行一个，不要编号，不要回答。",
+        page="第{page}页",
+    ),
+    "en": Phrases(
+        system=(
+            "You are a careful assistant who answers only from the sources given. Rules:\n"
+            "1. End every sentence with the number of its source in square brackets, like: Annual leave is 12 days [1].\n"
+            "2. Copy numbers, dates and names from the sources; never guess.\n"
+            "3. Answer directly and briefly, in English.\n"
+            "4. If the sources do not contain the answer, say only: The sources do not say."
+        ),
+        sources="Sources",
+        question="Question",
+        refusal="The sources do not say.",
+        missing=(
+            "The documents do not contain an answer to “{question}”. "
+            "The closest passages are listed below, but they do not say it."
+        ),
+        failed=(
+            "The sources are not enough for a reliable answer: what was written did not pass the check against them "
+            "({reasons}). Please read the sources below."
+        ),
+        left_out="({count} more sentence(s) could not be confirmed in the sources and were left out.)",
+        extractive="(Quoted from the documents; no language model was used.)",
+        condense=(
+            "Rewrite the last question as one complete question that can be understood without the conversation. "
+            "Output only the rewritten question; do not answer it. If it is complete already, repeat it."
+        ),
+        rewrite=(
+            "Rewrite the question below in {count} different ways, with other words and the same meaning. "
+            "One per line, no numbering, no answers."
+        ),
+        page="page {page}",
+    ),
+}
+
+_REFUSALS = re.compile(
+    r"资料(?:中|里)?(?:并)?(?:没有|未)(?:提到|提及|说明|找到|包含|提供|相关)|(?:没有|未)(?:提到|提及|相关(?:信息|内容|资料))|无法(?:从资料|根据资料|回答)"
+    r"|sources? (?:do(?:es)? not|don't|doesn't|did not) (?:say|mention|contain|provide|specify|state|include)"
+    r"|not (?:mentioned|specified|provided|stated) in the (?:sources?|documents?|given)|no information (?:about|on|is|regarding)",
+    re.I,
+)
+
+
+def phrases(language: str) -> Phrases:
+    """The words for a question's language; English where it is neither Chinese nor English."""
+    return PHRASES.get(language, PHRASES["en"])
+
+
+def is_refusal(text: str) -> bool:
+    """Whether the model said that the sources do not say: a short text with such a phrase."""
+    return len(text) < 200 and bool(_REFUSALS.search(text))
+
+
+def label(source: Source, language: str) -> str:
+    """Where a source stands: title or file name, heading path, page."""
+    metadata = source.hit.chunk.metadata
+    where = [metadata.title or metadata.source.rsplit("/", 1)[-1], *metadata.heading_path]
+    if metadata.page_number is not None:
+        where.append(phrases(language).page.format(page=metadata.page_number))
+    return " › ".join(dict.fromkeys(w for w in where if w))
+
+
+def answer_messages(question: str, sources: Sequence[Source], language: str) -> list[Message]:
+    """The messages that ask a model to answer ``question`` from ``sources``, in their prompt order."""
+    words = phrases(language)
+    blocks = "\n\n".join(f"[{s.n}] {label(s, language)}\n{s.text}" for s in sources)
+    return [
+        Message("system", words.system),
+        Message("user", f"{words.sources}:\n{blocks}\n\n{words.question}: {question}"),
+    ]
+
+
+def condense_messages(history: Sequence[Message], question: str, language: str) -> list[Message]:
+    """The messages that ask for a standalone form of a follow-up question."""
+    turns = "\n".join(f"{m.role}: {m.content}" for m in history[-4:])
+    return [Message("system", phrases(language).condense), Message("user", f"{turns}\nuser: {question}")]
+
+
+def rewrite_messages(question: str, count: int, language: str) -> list[Message]:
+    """The messages that ask for ``count`` other wordings of ``question`` (multi-query retrieval)."""
+    return [Message("system", phrases(language).rewrite.format(count=count)), Message("user", question)]

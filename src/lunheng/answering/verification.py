@@ -1,0 +1,243 @@
+"""The first verification: every sentence of an answer against the sources it cites, without a second model.
+
+Called by the writer. Numbers, dates, times, names and negations must agree exactly; the meaning must
+agree by the embedder. Citations that the model invented are dropped; a sentence without a citation gets
+one where a source supports it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lunheng.answering import facts
+from lunheng.answering.passages import Passage, SentenceReader, overlap
+from lunheng.protocols import Vectors
+from lunheng.text.language import detect_language
+from lunheng.text.normalise import normalise
+from lunheng.text.sentences import split_sentences
+from lunheng.types import Citation, SentenceCheck, Source, Verdict
+
+# Cosines of e5-small between a sentence and what it restates, and between unrelated sentences of one
+# topic, overlap little around these (benchmarks/verification.py measures it on the example questions).
+SUPPORTED = 0.87
+PARTLY = 0.83
+
+_MARKER = re.compile(r"\s*[\[【［](\d+(?:\s*[,，、]\s*\d+)*)[\]】］]")
+_ENDED = re.compile(r"([。！？；.!?;]+[”」』\"']?)((?:\s*[\[【［]\d+(?:\s*[,，、]\s*\d+)*[\]】］])+)")
+_END = re.compile(r"[。！？；.!?;:：”」』\"')）]*\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An answer after the check."""
+
+    checks: tuple[SentenceCheck, ...]
+    citations: tuple[Citation, ...]
+    separators: tuple[str, ...]
+    """What stood before each sentence (spaces, line breaks, bullets)."""
+    notes: tuple[str, ...]
+    """What was dropped or attached: for the trace."""
+
+    @property
+    def verdict(self) -> Verdict:
+        return overall([c.verdict for c in self.checks])
+
+
+def overall(verdicts: Sequence[Verdict]) -> Verdict:
+    """Supported where all are, unsupported where none is even partly, else partly."""
+    if verdicts and all(v == "supported" for v in verdicts):
+        return "supported"
+    return "unsupported" if all(v == "unsupported" for v in verdicts) else "partly"
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What one source says to one sentence."""
+
+    source: Source
+    passage: Passage
+    best: int
+    """Index of the sentence of the source that it rests on."""
+    cosine: float
+
+
+def verify(text: str, sources: Sequence[Source], question: str, reader: SentenceReader) -> Checked:
+    """Check ``text``, written from ``sources`` (numbered from 1), sentence by sentence."""
+    by_number = {s.n: s for s in sources}
+    notes: list[str] = []
+    sentences = list(_sentences(text))
+    passages = dict(zip(by_number, reader.passages([s.hit.chunk for s in sources]), strict=True))
+    plain = [sentence for _, sentence, _ in sentences]
+    vectors = reader.vectors(plain) if plain else np.empty((0, 0), np.float32)
+    checks: list[SentenceCheck] = []
+    citations: dict[tuple[int, int, int], Citation] = {}
+    for (_, sentence, cited), vector in zip(sentences, vectors, strict=True):
+        invented = [n for n in cited if n not in by_number]
+        notes += [f"dropped citation [{n}]: there is no such source" for n in invented]
+        numbers = [n for n in cited if n in by_number]
+        evidence = [_weigh(by_number[n], passages[n], sentence, vector) for n in numbers]
+        verdict, reasons = _judge(sentence, question, evidence)
+        if verdict != "supported":  # also where it cites none: does another source say it?
+            others = [_weigh(by_number[n], passages[n], sentence, vector) for n in by_number if n not in numbers]
+            for other in sorted(others, key=lambda e: -e.cosine):
+                second, why = _judge(sentence, question, [other])
+                if _BETTER[second] > _BETTER[verdict]:
+                    notes.append(f"cited [{other.source.n}] instead of {numbers or 'nothing'}: {sentence[:60]}")
+                    verdict, reasons, evidence = second, why, [other]
+        checks.append(SentenceCheck(sentence, tuple(e.source.n for e in evidence), verdict, tuple(reasons)))
+        for item in evidence:
+            citation = _citation(item, verdict)
+            known = citations.get((citation.n, citation.start, citation.end))
+            if known is None or _BETTER[verdict] < _BETTER[known.supported]:
+                citations[(citation.n, citation.start, citation.end)] = citation
+    ordered = tuple(sorted(citations.values(), key=lambda c: (c.n, c.start)))
+    return Checked(tuple(checks), ordered, tuple(s for s, _, _ in sentences), tuple(dict.fromkeys(notes)))
+
+
+_BETTER = {"unsupported": 0, "partly": 1, "supported": 2}
+
+
+def render(checked: Checked, keep: set[Verdict]) -> str:
+    """The answer's text from its sentences of the verdicts in ``keep``, each with its citations before its end."""
+    parts: list[str] = []
+    for check, separator in zip(checked.checks, checked.separators, strict=True):
+        if check.verdict not in keep:
+            continue
+        ending = _END.search(check.text)
+        at = ending.start() if ending else len(check.text)
+        marks = "".join(f"[{n}]" for n in check.citations)
+        spaced = f" {marks}" if marks and check.text[:at].isascii() else marks
+        parts.append((separator if parts else "") + check.text[:at] + spaced + check.text[at:])
+    return "".join(parts).strip()
+
+
+def _sentences(text: str) -> list[tuple[str, str, tuple[int, ...]]]:
+    """(what stood before, the sentence without markers, the numbers it cites)."""
+    text = _ENDED.sub(lambda m: m.group(2) + m.group(1), text)  # "年假12天。[1]" cites inside its sentence
+    found: list[tuple[str, str, tuple[int, ...]]] = []
+    last = 0
+    for start, end in split_sentences(text):
+        piece = text[start:end]
+        cited = tuple(dict.fromkeys(int(n) for m in _MARKER.finditer(piece) for n in re.findall(r"\d+", m.group(1))))
+        plain = _MARKER.sub("", piece).strip()
+        bullet = re.match(r"(?:[-*•]|\d+[.、)])\s+", plain)
+        lead = bullet.group() if bullet else ""
+        if not re.search(r"\w", plain[len(lead) :]):
+            if cited and found:  # a line of markers only belongs to the sentence before it
+                before = found[-1]
+                found[-1] = (before[0], before[1], tuple(dict.fromkeys(before[2] + cited)))
+            last = end
+            continue
+        found.append((text[last:start] + lead, plain[len(lead) :], cited))
+        last = end
+    return found
+
+
+def _weigh(source: Source, passage: Passage, sentence: str, vector: Vectors) -> _Evidence:
+    """The sentence of ``source`` closest in meaning, where possible one that holds the same exact facts."""
+    cosines = passage.vectors @ vector
+    wanted = facts.extract(sentence)
+    scores = cosines.copy()
+    for index in np.argsort(-cosines)[:8]:
+        held = facts.extract(passage.sentence(int(index)))
+        same = len(wanted.quantities & held.quantities) + len(wanted.dates & held.dates) + len(wanted.times & held.times)
+        scores[index] += 0.03 * same + 0.05 * overlap(sentence, passage.sentence(int(index)))
+    best = int(np.argmax(scores))
+    return _Evidence(source, passage, best, float(cosines[best]))
+
+
+def _judge(sentence: str, question: str, evidence: Sequence[_Evidence]) -> tuple[Verdict, list[str]]:
+    if not evidence:
+        return "unsupported", ["no source is cited and none says it"]
+    said = facts.extract(sentence)
+    held = facts.extract("\n".join(e.passage.chunk.full_text for e in evidence))
+    asked = facts.extract(question)
+    reasons = _missing(said, held, asked, sentence, evidence, question)
+    if not reasons and (why := _polarity(sentence, evidence)):
+        reasons.append(why)
+    if reasons:
+        return "unsupported", reasons
+    cosine = max(e.cosine for e in evidence)
+    exact = bool(said.quantities - asked.quantities or said.dates or said.times)
+    shared = max(overlap(sentence, e.passage.chunk.full_text) for e in evidence)
+    # Exact facts that agree, or words that are nearly all the source's own, make up for a lower cosine
+    # (table rows, list items and short answers embed far from the sentence that restates them).
+    if cosine >= SUPPORTED or (cosine >= PARTLY and (exact or shared >= 0.6)) or shared >= 0.85:
+        return "supported", []
+    if cosine >= PARTLY or shared >= 0.5:
+        return "partly", [f"meaning agrees only in part (cosine {cosine:.2f})"]
+    return "unsupported", [f"no sentence of the source says it (cosine {cosine:.2f})"]
+
+
+def _missing(
+    said: facts.Facts,
+    held: facts.Facts,
+    asked: facts.Facts,
+    sentence: str,
+    evidence: Sequence[_Evidence],
+    question: str,
+) -> list[str]:
+    """What the sentence states exactly and neither the source nor the question holds."""
+    reasons: list[str] = []
+    known = held.quantities | asked.quantities
+    for quantity in sorted(said.quantities - known, key=lambda q: (q.value, q.unit)):
+        same = [q.unit for q in known if q.value == quantity.value]
+        if not same or (quantity.unit and all(same) and quantity.unit not in same):
+            unit = f" {quantity.unit}" if quantity.unit else ""
+            reasons.append(f"the number {quantity.value:g}{unit} is not in the source")
+    for date in said.dates:
+        if not any(_agrees(date, other) for other in held.dates | asked.dates):
+            reasons.append(f"the date {'-'.join(str(p) for p in date if p)} is not in the source")
+    for time in said.times:
+        if not any(time == other or (time + 720) % 1440 == other for other in held.times | asked.times):
+            reasons.append(f"the time {time // 60:02d}:{time % 60:02d} is not in the source")
+    numbers = f"{normalise(question)} " + " ".join(normalise(e.passage.chunk.full_text) for e in evidence)
+    source_is_han = any(detect_language(e.passage.chunk.text) == "zh" for e in evidence)
+    for name in sorted(said.names):
+        latin = name.isascii()
+        # A name may be translated where the languages differ; then only the meaning can be compared.
+        if (latin or source_is_han) and normalise(name) not in numbers and (latin or detect_language(sentence) == "zh"):
+            reasons.append(f"the name {name} is not in the source")
+    return reasons
+
+
+def _agrees(one: tuple[int | None, int, int | None], other: tuple[int | None, int, int | None]) -> bool:
+    return all(a is None or b is None or a == b for a, b in zip(one, other, strict=True))
+
+
+_CLAUSES = re.compile(r"[^,，、;；。.!！?？\n|]+")
+
+
+def _polarity(sentence: str, evidence: Sequence[_Evidence]) -> str | None:
+    """A denial on one side only, compared in the clause that shares most words."""
+    denied = facts.negated(sentence)
+    for item in evidence:
+        span = item.passage.sentence(item.best)
+        if facts.negated(span) == denied:
+            return None
+        clauses = [c.group() for c in _CLAUSES.finditer(span) if c.group().strip()] or [span]
+        nearest = max(clauses, key=lambda c: overlap(c, sentence) * min(1.0, len(c) / 12))
+        if facts.negated(nearest) == denied or overlap(nearest, sentence) < 0.5:
+            return None  # the clauses do not say the same thing: polarity cannot be compared
+    return "the source denies it" if not denied else "the source does not deny it"
+
+
+def _citation(item: _Evidence, verdict: Verdict) -> Citation:
+    chunk = item.passage.chunk
+    start, end = item.passage.spans[item.best]
+    return Citation(
+        n=item.source.n,
+        document=chunk.metadata.source,
+        document_id=chunk.metadata.document_id,
+        chunk_id=chunk.id,
+        page=chunk.metadata.page_number,
+        heading_path=chunk.metadata.heading_path,
+        quote=chunk.text[start:end],
+        start=chunk.start + start,
+        end=chunk.start + end,
+        supported=verdict,
+    )
