@@ -1,0 +1,196 @@
+"""The true type of a file, from its bytes; the name decides only among kinds of plain text.
+
+Called by ``dispatch`` before a parser is chosen. Zip containers are told apart by their members,
+OLE containers by their stream names.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from lunheng.errors import EncryptedError, ParseError, UnsupportedFormatError
+from lunheng.parsing.encoding import decode, guess_utf16
+
+HEAD = 8192
+
+CODE_SUFFIXES = frozenset(
+    "py pyi js jsx mjs ts tsx java kt scala go rs c h cc cpp cxx hpp cs rb php swift lua r jl m pl sh bash zsh ps1 sql"
+    " proto dockerfile makefile toml yaml yml ini cfg conf".split()
+)
+_TEXT_SUFFIXES = {
+    "md": "md",
+    "markdown": "md",
+    "txt": "txt",
+    "text": "txt",
+    "log": "txt",
+    "rst": "txt",
+    "csv": "csv",
+    "tsv": "tsv",
+    "tab": "tsv",
+    "json": "json",
+    "jsonl": "jsonl",
+    "ndjson": "jsonl",
+    "html": "html",
+    "htm": "html",
+    "xhtml": "html",
+    **{suffix: suffix for suffix in CODE_SUFFIXES},
+}
+SUFFIXES = frozenset(_TEXT_SUFFIXES) | {"pdf", "docx", "pptx", "xlsx", "xlsm", "xlsb", "xls", "ods"}
+"""File name endings, without the dot, that a folder scan should offer to ``parse_file``."""
+
+_ZIP_MEMBERS = (
+    ("word/document.xml", "docx"),
+    ("ppt/presentation.xml", "pptx"),
+    ("xl/workbook.xml", "xlsx"),
+    ("xl/workbook.bin", "xlsb"),
+)
+_OLE_STREAMS = (
+    ("EncryptedPackage", "encrypted"),
+    ("WordDocument", "doc"),
+    ("PowerPoint Document", "ppt"),
+    ("Workbook", "xls"),
+    ("Book", "xls"),
+    ("__properties_version1.0", "msg"),
+)
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"GIF8", "gif"),
+    (b"II*\x00", "tiff"),
+    (b"MM\x00*", "tiff"),
+    (b"{\\rtf", "rtf"),
+    (b"\x1f\x8b", "gzip"),
+    (b"7z\xbc\xaf'\x1c", "7z"),
+    (b"Rar!", "rar"),
+    (b"%!PS", "postscript"),
+    (b"\x7fELF", "an ELF program"),
+    (b"MZ", "a Windows program"),
+    (b"SQLite format 3", "an SQLite database"),
+)
+_SAME = {"xlsm": "xlsx", "xltx": "xlsx", "docm": "docx", "dotx": "docx", "pptm": "pptx", "htm": "html", "jpg": "jpeg"}
+_HTML_START = re.compile(
+    r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html|head|body)[\s>]", re.I | re.S
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """A format and, where the name says otherwise, the warning."""
+
+    format: str
+    warning: str | None = None
+
+
+def detect(source: Path) -> Detected:
+    """Tell what ``source`` is.
+
+    Raises:
+        ParseError: if it is empty, cannot be read, or is a damaged container.
+        EncryptedError: for an Office file locked with a password.
+        UnsupportedFormatError: for a binary format that nothing here reads.
+    """
+    try:
+        with source.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise ParseError(f"{source}: cannot be read ({error.strerror or error}); check its path and permissions") from error
+    if not head:
+        raise ParseError(f"{source}: the file is empty (0 bytes); remove it or save it again from its program")
+    suffix = source.suffix.lower().lstrip(".") or source.name.lower()
+    found = _binary_format(source, head) or _text_format(source, head, suffix)
+    named = _TEXT_SUFFIXES.get(suffix, _SAME.get(suffix, suffix))
+    known = suffix in SUFFIXES or suffix in _SAME or suffix in {"doc", "ppt", "rtf", "png", "gif", "zip"}
+    if known and named != found:
+        return Detected(found, f"it is named .{suffix} but holds {found}; parsed as {found}")
+    return Detected(found)
+
+
+def _binary_format(source: Path, head: bytes) -> str | None:
+    if b"%PDF-" in head[:1024]:
+        return "pdf"
+    if head.startswith(b"PK\x03\x04"):
+        return _zip_format(source)
+    if head.startswith(b"PK\x05\x06"):
+        raise ParseError(f"{source}: an empty zip container; save the document again from its program")
+    if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
+        return _ole_format(source)
+    for magic, name in _MAGIC:
+        if head.startswith(magic):
+            raise _unsupported(source, name)
+    return None
+
+
+def _zip_format(source: Path) -> str:
+    try:
+        with zipfile.ZipFile(source) as archive:
+            names = set(archive.namelist())
+            kind = archive.read("mimetype")[:100].decode("ascii", "replace") if "mimetype" in names else ""
+    except (zipfile.BadZipFile, OSError, ValueError, KeyError, RuntimeError, NotImplementedError) as error:
+        raise ParseError(
+            f"{source}: a damaged or truncated zip container ({error}); fetch the file again or save it again"
+        ) from error
+    for member, name in _ZIP_MEMBERS:
+        if member in names:
+            return name
+    if "opendocument.spreadsheet" in kind:
+        return "ods"
+    for mark, name in (("epub", "epub"), ("opendocument.text", "odt"), ("opendocument.presentation", "odp")):
+        if mark in kind:
+            raise _unsupported(source, name)
+    raise _unsupported(source, "a zip archive")
+
+
+def _ole_format(source: Path) -> str:
+    data = source.read_bytes()
+    for stream, name in _OLE_STREAMS:
+        if stream.encode("utf-16-le") in data:
+            if name == "encrypted":
+                raise EncryptedError(f"{source}: the file is locked with a password; save it without one")
+            if name == "xls":
+                return name
+            raise _unsupported(source, name)
+    raise _unsupported(source, "an OLE container")
+
+
+def _text_format(source: Path, head: bytes, suffix: str) -> str:
+    marked = head.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"))
+    if not marked and b"\x00" in head and not guess_utf16(head):
+        raise _unsupported(source, "binary data")
+    text, _, _ = decode(head, str(source))
+    control = sum(c < " " and c not in "\t\n\r\f\x1b\x0b\x08" for c in text)
+    if control > 0.02 * len(text) + 2 or text.count("\ufffd") > 0.1 * len(text) + 4:
+        raise _unsupported(source, "binary data")
+    named = _TEXT_SUFFIXES.get(suffix)
+    if _HTML_START.match(text) and named != "md":
+        return "html"
+    if named in (None, "txt", "csv", "tsv", "html") and _is_json(source, text):
+        return "json"
+    return named if named and (named != "html" or "<" in text) else "txt"
+
+
+def _is_json(source: Path, start: str) -> bool:
+    """Whether the whole file is one JSON object or array (looked at only when it begins and is small like one)."""
+    if not start.lstrip("\ufeff \t\r\n").startswith(("{", "[")) or source.stat().st_size > 5_000_000:
+        return False
+    try:
+        return isinstance(json.loads(decode(source.read_bytes(), str(source))[0]), (dict, list))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _unsupported(source: Path, name: str) -> UnsupportedFormatError:
+    remedies = {
+        "doc": "save it as .docx",
+        "ppt": "save it as .pptx",
+        "rtf": "save it as .docx",
+        "odt": "save it as .docx or .pdf",
+        "odp": "save it as .pptx or .pdf",
+        "a zip archive": "unpack it and add its files",
+        "gzip": "unpack it and add its files",
+    }
+    remedy = remedies.get(name, "convert it to PDF, DOCX, HTML or text first")
+    return UnsupportedFormatError(f"{source}: no parser reads {name}; {remedy}")

@@ -1,0 +1,72 @@
+"""Finds the parser of a file, runs it here and now, and lays the metadata over the result.
+
+Called by ``worker`` in the child process; ``lunheng.parsing.parse_file`` is the way in from
+outside. Each format is one line of ``PARSERS`` and one module.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+from pathlib import Path
+
+from lunheng.errors import LimitError, LunhengError, ParseError
+from lunheng.parsing.detect import CODE_SUFFIXES, detect
+from lunheng.parsing.hashing import hash_file
+from lunheng.parsing.metadata import apply_metadata, read_sidecar, with_file_times
+from lunheng.protocols import Parser
+from lunheng.types import Document, Limits
+
+PARSERS = {
+    "pdf": "pdf:PdfParser",
+    "docx": "docx:DocxParser",
+    "pptx": "pptx:PptxParser",
+    "xlsx": "spreadsheet:SpreadsheetParser",
+    "xlsb": "spreadsheet:SpreadsheetParser",
+    "xls": "spreadsheet:SpreadsheetParser",
+    "ods": "spreadsheet:SpreadsheetParser",
+    "csv": "delimited:DelimitedParser",
+    "tsv": "delimited:DelimitedParser",
+    "html": "html:HtmlParser",
+    "md": "markdown:MarkdownParser",
+    "txt": "plaintext:PlainTextParser",
+    "json": "json_text:JsonParser",
+    "jsonl": "json_text:JsonLinesParser",
+    **{suffix: "plaintext:SourceCodeParser" for suffix in CODE_SUFFIXES},
+}
+
+
+def find_parser(format_name: str, ocr: str = "auto") -> Parser:
+    """The parser of a format that ``detect`` named."""
+    module_name, _, class_name = PARSERS[format_name].partition(":")
+    parser_class = getattr(importlib.import_module(f"lunheng.parsing.{module_name}"), class_name)
+    parser: Parser = parser_class(ocr=ocr) if format_name == "pdf" else parser_class()
+    return parser
+
+
+def parse_here(source: Path, limits: Limits, ocr: str = "auto") -> Document:
+    """Parse ``source`` in this process.
+
+    Raises:
+        ParseError: and its kinds, each naming the file, the cause and the remedy.
+    """
+    detected = detect(source)
+    try:
+        document = find_parser(detected.format, ocr).parse(source, limits)
+    except LunhengError:
+        raise
+    except (MemoryError, RecursionError) as error:
+        raise LimitError(
+            f"{source}: needs more memory or nesting than allowed ({type(error).__name__}); "
+            "split it, or raise parsing.max_memory_bytes"
+        ) from error
+    except Exception as error:
+        # A library's own complaint about a damaged file: it has no common class, and the file has a name.
+        raise ParseError(
+            f"{source}: could not be read as {detected.format} ({type(error).__name__}: {error}); "
+            "it may be damaged: open it in its own program and save it again"
+        ) from error
+    if detected.warning:
+        document = replace(document, warnings=(detected.warning, *document.warnings))
+    document = apply_metadata(document, read_sidecar(source))
+    return replace(with_file_times(document, source), content_hash=hash_file(source))

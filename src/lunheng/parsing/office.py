@@ -1,0 +1,36 @@
+"""What Word, PowerPoint and Excel files share: their core properties.
+
+Called by the docx, pptx and spreadsheet parsers.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from lunheng.parsing.builder import DocumentBuilder
+
+# Titles that programs write by themselves, and that say nothing.
+_EMPTY_TITLE = re.compile(
+    r"(?:powerpoint presentation|presentation|word document|document\d*|untitled.*|无标题.*|演示文稿\d*|(?:microsoft (?:word|powerpoint) - ).*)$",
+    re.I,
+)
+_EMPTY_AUTHORS = frozenset({"python-docx", "openpyxl", "administrator", "user", "microsoft office user"})
+
+
+def meaningful_title(title: str | None) -> str:
+    """The title, or "" for one that a program made up."""
+    title = (title or "").strip()
+    return "" if _EMPTY_TITLE.match(title) else title
+
+
+def read_core_properties(properties: Any, builder: DocumentBuilder) -> None:
+    """Take title, author and times from a python-docx, python-pptx or openpyxl properties object."""
+    builder.title = meaningful_title(properties.title)
+    author = getattr(properties, "author", None) or getattr(properties, "creator", None)
+    if author and author.strip().lower() not in _EMPTY_AUTHORS:
+        builder.author = author
+        # The templates of these libraries carry the date of their own making, under their own name.
+    template = bool(author) and author.strip().lower() in _EMPTY_AUTHORS
+    builder.created_at = None if template else properties.created
+    builder.last_modified = None if template else properties.modified

@@ -1,0 +1,371 @@
+"""PDF: reading order, paragraphs, headings, without running headers and page numbers.
+
+Called by ``dispatch`` for pdf. Pages are read one at a time (``pdf_glyphs``, ``pdf_layout``); what
+needs the whole document (repeated lines, the size of body text, the outline) is decided at the end
+over its lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from lunheng.errors import EncryptedError, LimitError, ParseError
+from lunheng.parsing.builder import DocumentBuilder, read_bytes
+from lunheng.parsing.numbering import heading_level, is_strong_heading
+from lunheng.parsing.ocr import OcrLine, engine_name, recognise
+from lunheng.parsing.office import meaningful_title
+from lunheng.parsing.pdf_glyphs import PageText, Segment, read_page
+from lunheng.parsing.pdf_layout import Line, is_bullet, join_lines, page_lines, starts_paragraph
+from lunheng.types import BBox, Document, Limits
+
+MARGIN = 0.12
+"""Running headers and footers stand in this share of the page at its top and bottom."""
+HEADING_RATIO = 1.12
+"""A heading's font is at least so much larger than the body's, where size alone makes it one."""
+MAX_HEADING_CHARACTERS = 120
+MAX_HEADING_LINES = 3
+_PAGE_NUMBER = re.compile(r"[\W_]*(?:page|p\.|第)?\s*(?:\d{1,4}|[ivxlc]{1,6})\s*(?:页|(?:/|of|共)\s*\d{1,4}\s*页?)?[\W_]*$", re.I)
+_DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:([+-])(\d\d)'?(\d\d)?)?")
+
+
+class PdfParser:
+    """Reads pdf. ``ocr`` is the setting for pages without text: auto, off, rapidocr or tesseract."""
+
+    def __init__(self, ocr: str = "auto") -> None:
+        self._ocr = ocr
+
+    def parse(self, source: Path, limits: Limits) -> Document:
+        data = read_bytes(source, limits)
+        builder = DocumentBuilder(source, "pdf", data)
+        pdf = _open(data, source)
+        try:
+            if len(pdf) > limits.max_pages:
+                raise LimitError(
+                    f"{source}: {len(pdf):,} pages, over the limit of {limits.max_pages:,}; "
+                    "split the file or raise parsing.max_pages"
+                )
+            _read_properties(pdf, builder)
+            lines, pictures, heights = self._read_pages(pdf, builder, limits)
+            lines = without_running_lines(lines, heights)
+            outline = _outline_levels(pdf)
+        finally:
+            pdf.close()
+        _Structure(lines, outline, pictures, builder).write()
+        return builder.build()
+
+    def _read_pages(
+        self, pdf: Any, builder: DocumentBuilder, limits: Limits
+    ) -> tuple[list[Line], dict[int, list[OcrLine]], dict[int, float]]:
+        lines: list[Line] = []
+        recognised: dict[int, list[OcrLine]] = {}
+        heights: dict[int, float] = {}
+        unread: list[int] = []
+        damaged: list[int] = []
+        for index in range(len(pdf)):
+            number = index + 1
+            try:
+                page = pdf[index]
+            except RuntimeError:  # PdfiumError: this page only
+                damaged.append(number)
+                continue
+            try:
+                text = read_page(page)
+                heights[number] = text.height
+                if _needs_ocr(page, text):
+                    found = self._recognise(page, limits)
+                    if found is None:
+                        unread.append(number)
+                    else:
+                        recognised[number] = found
+                        continue
+                lines.extend(page_lines(text.segments, number))
+            finally:
+                page.close()
+        if unread:
+            builder.warn(
+                f"pages {_ranges(unread)} are pictures without readable text and were not recognised; "
+                + ("OCR is off: set parsing.ocr" if self._ocr == "off" else "run: pip install 'lunheng[ocr]'")
+            )
+        if damaged:
+            builder.warn(f"pages {_ranges(damaged)} are damaged and were left out")
+        return lines, recognised, heights
+
+    def _recognise(self, page: Any, limits: Limits) -> list[OcrLine] | None:
+        if engine_name(self._ocr) is None:
+            return None
+        return recognise(page, limits.max_pixels)
+
+
+def _open(data: bytes, source: Path) -> Any:
+    import pypdfium2
+    import pypdfium2.raw as pdfium
+
+    try:
+        return pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as error:
+        if getattr(error, "err_code", None) == pdfium.FPDF_ERR_PASSWORD or "password" in str(error).lower():
+            raise EncryptedError(f"{source}: the PDF is locked with a password; save it without one") from error
+        raise ParseError(f"{source}: a damaged or truncated PDF ({error}); fetch it again or print it anew") from error
+
+
+def _needs_ocr(page: Any, text: PageText) -> bool:
+    """A page whose text cannot be read, and that has a picture where text could be."""
+    if text.broken:
+        return True
+    if text.characters > 10:
+        return False
+    import pypdfium2.raw as pdfium
+
+    return any(o.type == pdfium.FPDF_PAGEOBJ_IMAGE for o in page.get_objects(max_depth=3))
+
+
+def _ranges(numbers: list[int]) -> str:
+    """1, 2, 3, 7 -> "1-3, 7"."""
+    runs: list[list[int]] = []
+    for n in numbers:
+        if runs and n == runs[-1][1] + 1:
+            runs[-1][1] = n
+        else:
+            runs.append([n, n])
+    return ", ".join(f"{a}-{b}" if b > a else str(a) for a, b in runs)
+
+
+def _read_properties(pdf: Any, builder: DocumentBuilder) -> None:
+    properties = pdf.get_metadata_dict(skip_empty=True)
+    builder.title = meaningful_title(properties.get("Title"))
+    builder.author = properties.get("Author")
+    builder.created_at = _moment(properties.get("CreationDate", ""))
+    builder.last_modified = _moment(properties.get("ModDate", ""))
+
+
+def _moment(text: str) -> datetime | None:
+    match = _DATE.match(text)
+    if not match:
+        return None
+    year, *rest = (int(g) if g else None for g in match.groups()[:6])
+    month, day, hour, minute, second = (r if r is not None else d for r, d in zip(rest, (1, 1, 0, 0, 0), strict=True))
+    sign, hours, minutes = match.groups()[6:]
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
+    try:
+        return datetime(year or 1, month, day, hour, minute, second, tzinfo=timezone(offset)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _outline_levels(pdf: Any) -> dict[tuple[int, str], int]:
+    """The level of each bookmark by (page, title without spaces)."""
+    levels: dict[tuple[int, str], int] = {}
+    for bookmark in pdf.get_toc(max_depth=6):
+        destination = bookmark.get_dest()
+        index = destination.get_index() if destination is not None else None
+        title = _squeezed(bookmark.get_title())
+        if index is not None and title:
+            levels.setdefault((index + 1, title), bookmark.level + 1)
+    return levels
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"\W+", "", text).casefold()
+
+
+def without_running_lines(lines: list[Line], heights: dict[int, float]) -> list[Line]:
+    """Leave out headers, footers and page numbers: lines at the edge of the page that come again and again."""
+    edge: dict[int, list[Line]] = defaultdict(list)
+    for line in lines:
+        height = heights[line.page]
+        if line.bottom < MARGIN * height or line.top > (1 - MARGIN) * height:
+            edge[line.page].append(line)
+    pages = len({line.page for line in lines})
+    repeats = Counter(
+        key for members in edge.values() for key in {_running_key(line, heights[line.page]) for line in members}
+    )
+    needed = 2 if pages <= 3 else max(3, 0.3 * pages)
+    extent = {
+        page: (min(m.top for m in members), max(m.bottom for m in members))
+        for page, members in _by_page(lines).items()
+    }
+    dropped: set[int] = set()
+    for page, members in edge.items():
+        first, last = extent[page]
+        for line in members:
+            repeated = pages > 1 and repeats[_running_key(line, heights[page])] >= needed
+            outermost = line.top <= first + 1 or line.bottom >= last - 1
+            if repeated or (outermost and _PAGE_NUMBER.match(line.text)):
+                dropped.add(id(line))
+    return [line for line in lines if id(line) not in dropped]
+
+
+def _by_page(lines: list[Line]) -> dict[int, list[Line]]:
+    pages: dict[int, list[Line]] = defaultdict(list)
+    for line in lines:
+        pages[line.page].append(line)
+    return pages
+
+
+def _running_key(line: Line, page_height: float) -> tuple[str, bool]:
+    """The same for a line that differs only by a number, at the same end of the page."""
+    return re.sub(r"\d+|\b[ivxlc]+\b", "#", _squeezed_keep(line.text)), line.top < page_height / 2
+
+
+def _squeezed_keep(text: str) -> str:
+    return "".join(text.split()).casefold()
+
+
+class _Structure:
+    """Paragraphs and headings out of the lines of a whole document."""
+
+    def __init__(
+        self,
+        lines: list[Line],
+        outline: dict[tuple[int, str], int],
+        recognised: dict[int, list[OcrLine]],
+        builder: DocumentBuilder,
+    ) -> None:
+        self._lines = lines
+        self._outline = outline
+        self._recognised = recognised
+        self._builder = builder
+        self._body = _body_size(lines)
+        self._pitch = _usual_pitch(lines)
+        self._levels = self._size_levels()
+
+    def write(self) -> None:
+        pending = dict(self._recognised)
+        for block in self._blocks():
+            for page in sorted(p for p in pending if p < block[0].page):
+                self._write_recognised(page, pending.pop(page))
+            self._write_block(block)
+        for page in sorted(pending):
+            self._write_recognised(page, pending[page])
+
+    def _blocks(self) -> Iterator[list[Line]]:
+        block: list[Line] = []
+        for line in self._lines:
+            if block and (
+                self._is_heading_line(line) != self._is_heading_line(block[-1])
+                or starts_paragraph(block[-1], line, self._pitch)
+            ):
+                yield block
+                block = []
+            block.append(line)
+        if block:
+            yield block
+
+    def _is_heading_line(self, line: Line) -> bool:
+        return (line.page, _squeezed(line.text)) in self._outline or is_strong_heading(line.text)
+
+    def _write_block(self, block: list[Line]) -> None:
+        text = ""
+        for line in block:
+            text = join_lines(text, line.text)
+        text = text.replace("\u00ad", "-" if text.endswith("\u00ad") else "")
+        page = block[0].page
+        bbox = _bbox([line for line in block if line.page == page])
+        level = self._heading_level(block, text)
+        if level is not None:
+            self._builder.heading(text, level, page=page, bbox=bbox)
+        else:
+            kind = "list" if is_bullet(block[0].text) else "paragraph"
+            self._builder.add("list" if kind == "list" else "paragraph", text, page=page, bbox=bbox)
+
+    def _heading_level(self, block: list[Line], text: str) -> int | None:
+        first = block[0]
+        outlined = self._outline.get((first.page, _squeezed(text)))
+        if outlined is not None:
+            return outlined
+        if len(block) > MAX_HEADING_LINES or len(text) > MAX_HEADING_CHARACTERS or not any(c.isalpha() for c in text):
+            return None
+        numbered = heading_level(text)
+        by_size = self._levels.get(_bucket(first.size))
+        if by_size is not None and not text.endswith(("。", "，", ",", ";", "；")):
+            return by_size
+        if numbered is not None and len(block) == 1 and (first.bold or is_strong_heading(text)):
+            return min(len(self._levels) + 1, 6) if not is_strong_heading(text) else numbered
+        stands_alone = len(block) == 1 and first.x1 < first.right - 0.15 * (first.right - first.left)
+        if first.bold and stands_alone and len(text) <= 60 and not text.endswith(("。", ".", "，", ",", ":", "：")):
+            return min(len(self._levels) + 1, 6)
+        return None
+
+    def _size_levels(self) -> dict[int, int]:
+        """Heading level by font size: the sizes plainly above the body's, largest first, that little text has."""
+        amount: Counter[int] = Counter()
+        for line in self._lines:
+            amount[_bucket(line.size)] += len(line.text)
+        total = sum(amount.values())
+        large = sorted(
+            (s for s, n in amount.items() if s > _bucket(self._body * HEADING_RATIO) and n < 0.3 * total), reverse=True
+        )
+        return {size: min(i + 1, 6) for i, size in enumerate(large)}
+
+    def _write_recognised(self, page: int, found: list[OcrLine]) -> None:
+        segments = [
+            Segment(o.text, o.bbox[0], o.bbox[1], o.bbox[2], o.bbox[3], o.bbox[3] - o.bbox[1], False) for o in found
+        ]
+        confidence = {o.text: o.confidence for o in found}
+        lines = page_lines(segments, page)
+        pitch = _usual_pitch(lines)
+        block: list[Line] = []
+
+        def flush() -> None:
+            text = ""
+            for line in block:
+                text = join_lines(text, line.text)
+            known = [confidence[line.text] for line in block if line.text in confidence]
+            self._builder.add(
+                "paragraph",
+                text,
+                page=page,
+                bbox=_bbox(block),
+                is_ocr=True,
+                ocr_confidence=round(sum(known) / len(known), 4) if known else None,
+            )
+            block.clear()
+
+        for line in lines:
+            # Boxes of recognised lines differ by their letters: the size says nothing here.
+            if block:
+                line.size = block[-1].size
+                if starts_paragraph(block[-1], line, pitch):
+                    flush()
+            block.append(line)
+        if block:
+            flush()
+
+
+def _bucket(size: float) -> int:
+    """Half points: fonts are drawn with rounding noise."""
+    return round(size * 2)
+
+
+def _body_size(lines: list[Line]) -> float:
+    amount: Counter[int] = Counter()
+    for line in lines:
+        amount[_bucket(line.size)] += len(line.text)
+    return amount.most_common(1)[0][0] / 2 if amount else 10.0
+
+
+def _usual_pitch(lines: list[Line]) -> float:
+    """The usual distance from one line of a paragraph to the next."""
+    distances = [
+        b.top - a.top
+        for a, b in zip(lines, lines[1:], strict=False)
+        if a.page == b.page and a.flow == b.flow and 0 < b.top - a.top < 3 * a.height
+    ]
+    return median(distances) if distances else 12.0
+
+
+def _bbox(lines: list[Line]) -> BBox:
+    return (
+        round(min(line.x0 for line in lines), 1),
+        round(min(line.top for line in lines), 1),
+        round(max(line.x1 for line in lines), 1),
+        round(max(line.bottom for line in lines), 1),
+    )
+
+

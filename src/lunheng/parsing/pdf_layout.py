@@ -1,0 +1,222 @@
+"""Segments of a page to lines in reading order, and lines to paragraphs.
+
+Called by ``pdf``. Columns are found by their gutter: a vertical strip that hardly any segment
+crosses, with prose on both sides; what does cross it (titles, wide figures) cuts the page into
+bands, and each band is read column by column.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from lunheng.parsing.pdf_glyphs import Segment, is_cjk
+
+MIN_COLUMN_LINES = 4
+GUTTER = 6.0
+"""Least width of a gutter, in points."""
+MAX_CROSSING = 0.35
+"""At most so large a share of the segments may cross a gutter."""
+COLUMN_FILL = 0.55
+"""The median line of a text column fills so much of it; cells of a table do not."""
+_BULLET = re.compile(r"(?:[•●◦▪■□◆◇➢✓‣·∙○–—*-]|[\uf0b7\uf0a7\uf0d8]|\(?[0-9]{1,2}[.)、）]|\(?[a-zA-Z][.)]|[（(][一二三四五六七八九十0-9]{1,3}[)）]|[①-⑳])(?:\s|(?<=[、）)①-⑳•●▪■◆·]))")
+_TERMINAL = tuple("。！？；.!?:：;”」』)）…")
+_HYPHENS = ("-", "\u00ad", "\u2010")
+
+
+@dataclass(slots=True)
+class Line:
+    """A line of one column."""
+
+    text: str
+    x0: float
+    top: float
+    x1: float
+    bottom: float
+    size: float
+    bold: bool
+    page: int
+    """From 1."""
+    flow: int
+    """Which column of which band, counted through the page."""
+    left: float
+    """The column's edges."""
+    right: float
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+
+def page_lines(segments: list[Segment], page: int) -> list[Line]:
+    """The lines of a page in reading order."""
+    lines: list[Line] = []
+    for flow, members in enumerate(reading_order(segments)):
+        left = min(s.x0 for s in members)
+        right = max(s.x1 for s in members)
+        lines.extend(_join_row(row, page, flow, left, right) for row in _rows(members))
+    return lines
+
+
+def reading_order(segments: list[Segment], depth: int = 0) -> list[list[Segment]]:
+    """Segments grouped into columns, in reading order."""
+    gutter = find_gutter(segments) if depth < 3 and len(segments) >= 2 * MIN_COLUMN_LINES else None
+    if gutter is None:
+        return [segments] if segments else []
+    flows: list[list[Segment]] = []
+    sides: tuple[list[Segment], list[Segment]] = ([], [])
+
+    def flush() -> None:
+        for side in sides:
+            if side:
+                flows.extend(reading_order(list(side), depth + 1))
+                side.clear()
+
+    spanning: list[Segment] = []
+    for segment in sorted(segments, key=lambda s: s.middle):
+        if segment.x0 < gutter < segment.x1:
+            flush()
+            spanning.append(segment)
+            continue
+        if spanning:
+            # A line of the spanning row that was cut at a wide gap belongs to it still.
+            if abs(segment.middle - spanning[-1].middle) < 0.4 * segment.height:
+                spanning.append(segment)
+                continue
+            flows.append(spanning)
+            spanning = []
+        sides[segment.x0 >= gutter].append(segment)
+    flush()
+    if spanning:
+        flows.append(spanning)
+    return flows
+
+
+def find_gutter(segments: list[Segment]) -> float | None:
+    """The x of the strip between two text columns, or None."""
+    x0 = np.array([s.x0 for s in segments])
+    x1 = np.array([s.x1 for s in segments])
+    left, right = float(x0.min()), float(x1.max())
+    width = right - left
+    if width < 100:
+        return None
+    places = np.arange(left + 0.2 * width, right - 0.2 * width, 2.0)
+    half = GUTTER / 2
+    crossing = ((x0[None, :] < places[:, None] + half) & (x1[None, :] > places[:, None] - half)).sum(axis=1)
+    on_left = (x1[None, :] <= places[:, None] - half).sum(axis=1)
+    on_right = (x0[None, :] >= places[:, None] + half).sum(axis=1)
+    good = (
+        (on_left >= MIN_COLUMN_LINES) & (on_right >= MIN_COLUMN_LINES) & (crossing <= MAX_CROSSING * len(segments))
+    )
+    if not good.any():
+        return None
+    score = np.where(good, crossing, np.inf)
+    best = np.flatnonzero(score == score.min())
+    # The middle of the first run of equally good places.
+    run = best[: int(np.argmax(np.append(np.diff(best), 2) > 1)) + 1]
+    place = float(places[run].mean())
+    return place if _is_prose(segments, place) else None
+
+
+def _is_prose(segments: list[Segment], gutter: float) -> bool:
+    left = [s for s in segments if s.x1 <= gutter]
+    right = [s for s in segments if s.x0 >= gutter]
+    for side in (left, right):
+        edges = min(s.x0 for s in side), max(s.x1 for s in side)
+        filled = sum(s.x1 - s.x0 for s in side) / max(len(_rows(side)), 1)
+        if filled < COLUMN_FILL * (edges[1] - edges[0]):
+            return False
+    overlap = min(max(s.bottom for s in left), max(s.bottom for s in right)) - max(
+        min(s.top for s in left), min(s.top for s in right)
+    )
+    return overlap > 3 * median(s.height for s in left)
+
+
+def _rows(segments: list[Segment]) -> list[list[Segment]]:
+    """Segments of one column grouped by line, top to bottom, each left to right."""
+    rows: list[list[Segment]] = []
+    for segment in sorted(segments, key=lambda s: s.middle):
+        if rows:
+            row = rows[-1]
+            anchor = max(row, key=lambda s: s.height)
+            if abs(segment.middle - anchor.middle) < 0.5 * min(max(anchor.height, 1), max(segment.height, 1) * 1.6):
+                row.append(segment)
+                continue
+        rows.append([segment])
+    for row in rows:
+        row.sort(key=lambda s: s.x0)
+    return rows
+
+
+def _join_row(row: list[Segment], page: int, flow: int, left: float, right: float) -> Line:
+    text = row[0].text
+    for before, after in zip(row, row[1:], strict=False):
+        gap = after.x0 - before.x1
+        height = max(before.height, after.height)
+        glued = is_cjk(text[-1]) and is_cjk(after.text[0])
+        text += (" " if gap > (0.8 if glued else 0.15) * height else "") + after.text
+    longest = max(row, key=lambda s: len(s.text))
+    return Line(
+        text=text.strip(),
+        x0=row[0].x0,
+        top=min(s.top for s in row),
+        x1=max(s.x1 for s in row),
+        bottom=max(s.bottom for s in row),
+        size=longest.size,
+        bold=all(s.bold for s in row if len(s.text) > 1 or len(row) == 1),
+        page=page,
+        flow=flow,
+        left=left,
+        right=right,
+    )
+
+
+def is_bullet(text: str) -> bool:
+    """Whether a line begins a list item."""
+    return _BULLET.match(text) is not None
+
+
+def join_lines(first: str, second: str) -> str:
+    """Rejoin two lines of a paragraph: hyphens healed, no space between Chinese characters."""
+    if not first or not second:
+        return first or second
+    if first.endswith("\u00ad"):
+        return first[:-1] + second
+    if first.endswith(_HYPHENS) and second[0].islower() and len(first) > 2 and first[-2].isalpha():
+        return first[:-1] + second
+    if is_cjk(first[-1]) and is_cjk(second[0]):
+        return first + second
+    # A full-width mark brings its own space.
+    if is_cjk(first[-1]) and not first[-1].isalnum() or is_cjk(second[0]) and not second[0].isalnum():
+        return first + second
+    return f"{first} {second}"
+
+
+def starts_paragraph(previous: Line, line: Line, pitch: float) -> bool:
+    """Whether ``line`` begins a new paragraph after ``previous``; ``pitch`` is the usual line distance."""
+    if abs(line.size - previous.size) > 0.08 * max(line.size, previous.size) or line.bold != previous.bold:
+        return True
+    if is_bullet(line.text):
+        return True
+    em = line.size
+    full = previous.x1 > previous.right - 2.5 * em
+    closed = previous.text.endswith(_TERMINAL)
+    if line.page != previous.page or line.flow != previous.flow:
+        # Across a column or page: only a sentence plainly under way goes on.
+        return closed or not full or line.x0 > line.left + 0.8 * em
+    distance = line.top - previous.top
+    if distance > 1.35 * max(pitch, line.height * 0.9) + 1 or distance < -0.5 * line.height:
+        return True
+    indented = line.x0 > previous.x0 + 0.8 * em and line.x0 < line.left + 6 * em
+    if indented and not is_bullet(previous.text):
+        return closed or not full
+    # The last line of a paragraph falls short of the right edge.
+    short = previous.x1 < previous.right - 0.25 * (previous.right - previous.left)
+    return short and (closed or not _goes_on(previous, line))
+
+
+def _goes_on(previous: Line, line: Line) -> bool:
+    return line.text[:1].islower() or previous.text.endswith((",", "，", "、", *_HYPHENS))

@@ -1,0 +1,83 @@
+"""Plain text: paragraphs at blank lines, or a line each where the text has no blank lines; plain code.
+
+Called by ``dispatch`` for txt and source files.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from lunheng.parsing.builder import DocumentBuilder, clean_text, read_bytes
+from lunheng.parsing.encoding import decode
+from lunheng.parsing.numbering import heading_level, is_strong_heading
+from lunheng.types import Document, Limits
+
+_BLANK = re.compile(r"\n[^\S\n]*\n\s*")
+_BULLET = re.compile(r"\s*(?:[-*+•·●]|\(?\d{1,3}[.)、）]|[（(][一二三四五六七八九十\d]+[)）])\s*\S")
+_ENDS_SENTENCE = re.compile(r"[。！？；：….!?:;”\"’』」)）]\s*$")
+LONG_LINE = 100
+"""Lines longer than this were not broken for width: each is a paragraph."""
+
+
+class PlainTextParser:
+    """Reads txt."""
+
+    def parse(self, source: Path, limits: Limits) -> Document:
+        data = read_bytes(source, limits)
+        text, _, warnings = decode(data, str(source))
+        builder = DocumentBuilder(source, "txt", data)
+        for warning in warnings:
+            builder.warn(warning)
+        for block in _BLANK.split(clean_text(text)):
+            _add_block(builder, block.strip("\n"))
+        return builder.build()
+
+
+class SourceCodeParser:
+    """Reads source code: one code element for each run between two or more blank lines at the margin."""
+
+    def parse(self, source: Path, limits: Limits) -> Document:
+        data = read_bytes(source, limits)
+        text, _, warnings = decode(data, str(source))
+        suffix = source.suffix.lower().lstrip(".") or source.name.lower()
+        builder = DocumentBuilder(source, suffix, data)
+        for warning in warnings:
+            builder.warn(warning)
+        builder.title = source.name
+        # A blank line followed by an unindented line is where definitions begin, in nearly every language.
+        for block in re.split(r"\n[^\S\n]*\n(?=[^\s})\]])", clean_text(text)):
+            builder.add("code", block)
+        return builder.build()
+
+
+def _add_block(builder: DocumentBuilder, block: str) -> None:
+    lines = [line for line in block.split("\n") if line.strip()]
+    if not lines:
+        return
+    if len(lines) == 1:
+        _add_line(builder, lines[0])
+    elif all(_BULLET.match(line) for line in lines):
+        builder.add("list", "\n".join(lines))
+    elif _lines_are_paragraphs(lines):
+        for line in lines:
+            _add_line(builder, line)
+    else:
+        # A numbered heading often stands right above its text.
+        if is_strong_heading(lines[0]):
+            _add_line(builder, lines.pop(0))
+        builder.add("paragraph", "\n".join(lines))
+
+
+def _add_line(builder: DocumentBuilder, line: str) -> None:
+    level = heading_level(line)
+    if level is not None:
+        builder.heading(line, level)
+    else:
+        builder.add("paragraph", line)
+
+
+def _lines_are_paragraphs(lines: list[str]) -> bool:
+    """Whether each line is a whole paragraph: most are long, or end a sentence, or are numbered headings."""
+    whole = sum(len(line) > LONG_LINE or bool(_ENDS_SENTENCE.search(line)) or is_strong_heading(line) for line in lines)
+    return whole >= 0.7 * len(lines)

@@ -1,0 +1,163 @@
+"""Runs parses in child processes that can be ended.
+
+Called by ``parse_file``, from any number of threads. Each call takes an idle worker or starts one,
+so as many run as there are callers. A worker that dies, hangs or grows is replaced, and costs the
+one document that did it an error.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from lunheng.errors import LimitError, ParseError
+from lunheng.parsing.wire import decode_document
+from lunheng.parsing.worker import error_from, make_request, read_frame, write_frame
+from lunheng.types import Document, Limits
+
+MAX_IDLE = 8
+
+
+class _Worker:
+    """One child process."""
+
+    def __init__(self) -> None:
+        # -P: a file in the working directory must not stand in for a module.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "lunheng.parsing.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, request: bytes, seconds: float) -> tuple[bytes | None, bool]:
+        """Send a request: (the reply, or None if the worker died; whether the clock ran out)."""
+        expired = threading.Event()
+
+        def end() -> None:
+            expired.set()
+            self._process.kill()
+
+        clock = threading.Timer(seconds, end)
+        clock.daemon = True
+        clock.start()
+        try:
+            write_frame(cast(BinaryIO, self._process.stdin), request)
+            return read_frame(cast(BinaryIO, self._process.stdout)), expired.is_set()
+        except (BrokenPipeError, OSError):
+            return None, expired.is_set()
+        finally:
+            clock.cancel()
+
+    def close(self) -> int:
+        """End the process and give its return code (negative: the signal that ended it)."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            # It may be dying by itself, and how is worth knowing.
+            self._process.wait(0.2)
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        return self._process.wait()
+
+
+class Sandbox:
+    """A pool of workers. One for the process is enough; see ``shared``."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[_Worker] = []
+
+    def parse(self, source: Path, limits: Limits, ocr: str = "auto") -> Document:
+        """Parse ``source`` in a child.
+
+        Raises:
+            LimitError: if it takes longer than ``limits.max_seconds``, or too much memory.
+            ParseError: for anything else that went wrong with it.
+        """
+        worker = self._take()
+        keep = False
+        try:
+            reply, expired = worker.ask(make_request(source, limits, ocr), limits.max_seconds)
+            keep = reply is not None and reply[:1].isupper() and not expired
+        finally:
+            # Also on Ctrl-C: a worker with half an answer in its pipe is never used again.
+            if keep:
+                self._give_back(worker)
+                code = 0
+            else:
+                code = worker.close()
+        if reply is None:
+            raise _death(source, limits, code, expired)
+        if reply[:1].upper() == b"E":
+            raise error_from(reply[1:])
+        try:
+            return decode_document(reply[1:])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ParseError(f"{source}: the parser's reply made no sense ({error}); the file may be hostile") from error
+
+    def close(self) -> None:
+        """End every idle worker."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for worker in idle:
+            worker.close()
+
+    def _take(self) -> _Worker:
+        while True:
+            with self._lock:
+                worker = self._idle.pop() if self._idle else None
+            if worker is None:
+                return _Worker()
+            if worker.alive:
+                return worker
+            worker.close()
+
+    def _give_back(self, worker: _Worker) -> None:
+        with self._lock:
+            if len(self._idle) < MAX_IDLE:
+                self._idle.append(worker)
+                return
+        worker.close()
+
+    def forget(self) -> None:
+        """Leave the workers to the process that started them (after a fork)."""
+        self._lock = threading.Lock()
+        self._idle = []
+
+
+def _death(source: Path, limits: Limits, code: int, expired: bool) -> ParseError:
+    if expired or code in (-signal.SIGALRM, -signal.SIGXCPU):
+        return LimitError(
+            f"{source}: parsing took over {limits.max_seconds:g} s and was ended; "
+            "split it, or raise parsing.max_seconds if you trust it"
+        )
+    if code == -signal.SIGKILL:
+        return LimitError(
+            f"{source}: the parser was killed, most likely for want of memory; split it, or lower parsing.max_memory_bytes"
+        )
+    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return ParseError(f"{source}: the parser crashed on it ({how}); the file is damaged or hostile: save it again")
+
+
+_shared = Sandbox()
+atexit.register(_shared.close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_shared.forget)
+
+
+def shared() -> Sandbox:
+    """The pool of this process."""
+    return _shared

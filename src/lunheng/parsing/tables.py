@@ -1,0 +1,44 @@
+"""Rows of cells to a Markdown table, one form for every format.
+
+Called by the parsers of every format that has tables. The chunker splits such a table between
+its lines, so a cell never holds a line break.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+SEPARATOR_CELL = "---"
+
+
+def markdown_table(rows: Iterable[Sequence[str]]) -> str:
+    """Give a GitHub-style Markdown table; the first row is its header.
+
+    Rows are padded to the widest; rows and trailing columns without any text are left out;
+    ``|`` and backslashes before it are escaped, line breaks become ``<br>``.
+    Gives "" when no cell has text.
+    """
+    cells = [[escape_cell(c) for c in row] for row in rows]
+    cells = [row for row in cells if any(row)]
+    width = max((i + 1 for row in cells for i, c in enumerate(row) if c), default=0)
+    if not width:
+        return ""
+    cells = [(row + [""] * width)[:width] for row in cells]
+    lines = ["| " + " | ".join(row) + " |" for row in cells]
+    lines.insert(1, "|" + "|".join(f" {SEPARATOR_CELL} " for _ in range(width)) + "|")
+    return "\n".join(lines)
+
+
+def escape_cell(text: str) -> str:
+    """Make a cell's text safe inside a Markdown table."""
+    if not text:
+        return ""
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    return "<br>".join(line for line in lines if line).replace("|", "\\|")
+
+
+def header_length(table: str) -> int:
+    """The length of the header and separator lines of a Markdown table, both line breaks included."""
+    first = table.find("\n")
+    second = table.find("\n", first + 1)
+    return len(table) if first < 0 or second < 0 else second + 1

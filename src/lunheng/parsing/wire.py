@@ -1,0 +1,53 @@
+"""How a document travels from the child process to its parent: JSON, never pickle.
+
+Called by ``worker`` and ``sandbox``. The child runs native code over files that nobody vouches
+for, so what it says is read as data. Elements go as offsets; their texts are cut from the
+document's text again, which keeps them exact by construction.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from lunheng.types import Document, Element, to_jsonable
+
+_FIELDS = (
+    "source source_type text content_hash title author language collection extra created_at last_modified acl warnings"
+).split()
+_DATES = ("created_at", "last_modified")
+_TUPLES = ("acl", "warnings")
+
+
+def encode_document(document: Document) -> bytes:
+    """Give the JSON of a document."""
+    paths: dict[tuple[str, ...], int] = {}
+    rows = [
+        (e.kind, e.start, e.end, e.level, paths.setdefault(e.heading_path, len(paths)), e.page, e.bbox, e.caption)
+        + (e.is_ocr, e.ocr_confidence, e.hidden)
+        for e in document.elements
+    ]
+    fields = {name: to_jsonable(getattr(document, name)) for name in _FIELDS}
+    return json.dumps({"fields": fields, "paths": list(paths), "elements": rows}, ensure_ascii=False).encode()
+
+
+def decode_document(data: bytes) -> Document:
+    """Make the document again.
+
+    Raises:
+        ValueError, KeyError, TypeError: if ``data`` is not what ``encode_document`` gives.
+    """
+    payload = json.loads(data)
+    fields: dict[str, Any] = payload["fields"]
+    for name in _DATES:
+        fields[name] = datetime.fromisoformat(fields[name]) if fields[name] else None
+    for name in _TUPLES:
+        fields[name] = tuple(fields[name])
+    text: str = fields["text"]
+    paths = [tuple(path) for path in payload["paths"]]
+    elements = tuple(
+        Element(kind, text[start:end], start, end, level, paths[path], page, tuple(bbox) if bbox else None, *rest)
+        for kind, start, end, level, path, page, bbox, *rest in payload["elements"]
+    )
+    return Document(elements=elements, **fields)
