@@ -6,7 +6,7 @@ below between both but by can could did do doe does doing down dure during each 
 he her here hers him his how i if in into is it its just me more most my no nor not of off on onc once onli only or
 other our out over own same she should so some such than that the their them then there these they this those through
 to too under until up veri very was we were what when where whi which while who whom whose why will with would you your
-us get got let may might must shall s t ve ll d m
+get got let may might must shall s t ve ll d m
 """
 _CHINESE = """
 的 了 是 在 和 与 及 或 也 都 就 而 被 把 对 从 到 向 于 由 以 为 给 让 但 但是 并 并且 而且 如果 因为 所以 虽然 然而
