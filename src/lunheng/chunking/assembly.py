@@ -1,0 +1,199 @@
+"""Spans to chunks: exact caps, prefixes, ids and every field of the metadata.
+
+Called by every chunker, which only decides where to cut. The cap is a promise: the tokens of a
+chunk's ``full_text`` are counted as the model will count them, and a span that turns out too long
+is cut again.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from lunheng.chunking.splitting import split_span, trim
+from lunheng.chunking.tokens import TokenMap
+from lunheng.protocols import Tokenizer
+from lunheng.text.keywords import extract_keywords
+from lunheng.text.language import detect_language
+from lunheng.types import BBox, Chunk, Document, Element, Metadata, content_id
+
+PATH_JOINER = " > "
+PREFIX_SHARE = 4
+"""The heading path takes at most a quarter of the cap."""
+TAGS = 5
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]|[^\W\u3040-\u9fff\uf900-\ufaff]+(?:['’.-][^\W\u3040-\u9fff]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A span that a chunker proposes. ``header`` is a table's header, repeated in the prefix."""
+
+    start: int
+    end: int
+    kind: str = "text"
+    header: str = ""
+
+
+def count_words(text: str) -> int:
+    """Words; each Chinese or Japanese character counts as one."""
+    return sum(1 for _ in _WORD.finditer(text))
+
+
+class Assembler:
+    """Makes the chunks of one document."""
+
+    def __init__(self, document: Document, tokenizer: Tokenizer, cap: int) -> None:
+        self.document = document
+        self.tokens = TokenMap(document.text, tokenizer)
+        self.cap = cap
+        self._tokenizer = tokenizer
+        self._starts = [e.start for e in document.elements]
+        self._prefixes: dict[tuple[str, ...], str] = {}
+        self._languages: dict[str, str] = {}
+
+    def elements_in(self, start: int, end: int) -> range:
+        """Positions of the elements that share a character with ``start:end``."""
+        first = max(bisect.bisect_right(self._starts, start) - 1, 0)
+        last = bisect.bisect_left(self._starts, end)
+        elements = self.document.elements
+        while first < last and elements[first].end <= start:
+            first += 1
+        return range(first, last)
+
+    def prefix(self, start: int) -> str:
+        """The title and headings that stand above what is at ``start``, outermost first, within its share."""
+        inside = self.elements_in(start, start + 1)
+        path = self.document.elements[inside[0]].heading_path if inside else ()
+        if inside and self.document.elements[inside[0]].kind == "heading" and not path:
+            own = self.document.elements[inside[0]].text
+            path = () if own == self.document.title else (self.document.title,)
+        elif self.document.title and self.document.title not in path:
+            path = (self.document.title, *path)
+        found = self._prefixes.get(path)
+        if found is None:
+            found = self._prefixes[path] = self._fit_path(tuple(p for p in path if p))
+        return found
+
+    def _fit_path(self, path: tuple[str, ...]) -> str:
+        """The innermost headings that fit; the last one is cut where even it is too long."""
+        allowed = self.cap // PREFIX_SHARE
+        for first in range(len(path)):
+            joined = PATH_JOINER.join(" ".join(p.split()) for p in path[first:])
+            if self._tokenizer.count(joined) <= allowed:
+                return joined
+        if not path:
+            return ""
+        last = " ".join(path[-1].split())
+        spans = self._tokenizer.spans(last)
+        cut = last[: spans[allowed - 2][1]].rstrip() + "…" if len(spans) > allowed - 2 > 0 else ""
+        return cut if self._tokenizer.count(cut) <= allowed else ""
+
+    def budget(self, start: int, header: str = "") -> int:
+        """Tokens left for text that begins at ``start``, after its prefix."""
+        prefix = self._full_prefix(start, header)
+        return max(self.cap - (self._tokenizer.count(prefix) + 1 if prefix else 0), 1)
+
+    def _full_prefix(self, start: int, header: str) -> str:
+        path = self.prefix(start)
+        return f"{path}\n{header}" if path and header else path or header
+
+    def chunks(self, drafts: Iterable[Draft]) -> list[Chunk]:
+        """The chunks of ``drafts``, in order; a draft that exceeds the cap becomes several."""
+        made: list[Chunk] = []
+        for draft in drafts:
+            for fitted, prefix, count in self._fit(draft):
+                made.append(self._chunk(fitted, prefix, count, len(made)))
+        return made
+
+    def _fit(self, draft: Draft) -> Iterator[tuple[Draft, str, int]]:
+        start, end = trim(self.document.text, draft.start, draft.end)
+        if start == end:
+            return
+        text = self.document.text[start:end]
+        prefix = self._full_prefix(start, draft.header)
+        count = self._tokenizer.count(f"{prefix}\n{text}" if prefix else text)
+        if count <= self.cap:
+            yield Draft(start, end, draft.kind, draft.header), prefix, count
+            return
+        if end - start == 1:
+            # One character that with its prefix exceeds the cap: the prefix gives way.
+            yield Draft(start, end, draft.kind), "", self._tokenizer.count(text)
+            return
+        inside = self.tokens.count(start, end)
+        budget = min(self.cap - (count - inside), inside - 1)
+        pieces = split_span(self.tokens, start, end, max(budget, 1))
+        if len(pieces) < 2:
+            middle = (start + end) // 2
+            pieces = [(start, middle), (middle, end)]
+        for piece in pieces:
+            yield from self._fit(Draft(*piece, draft.kind, draft.header))
+
+    def _chunk(self, draft: Draft, prefix: str, count: int, index: int) -> Chunk:
+        document = self.document
+        text = document.text[draft.start : draft.end]
+        positions = self.elements_in(draft.start, draft.end)
+        elements = [document.elements[i] for i in positions]
+        path = _common_path(elements)
+        page = elements[0].page if elements else None
+        full_text = f"{prefix}\n{text}" if prefix else text
+        metadata = Metadata(
+            source=document.source,
+            source_type=document.source_type,
+            document_id=document.id,
+            chunk_index=index,
+            page_number=page,
+            bbox=_union([e.bbox for e in elements if e.bbox is not None and e.page == page]),
+            section_title=path[-1] if path else "",
+            heading_path=path,
+            author=document.author,
+            created_at=document.created_at,
+            last_modified=document.last_modified,
+            word_count=count_words(text),
+            token_count=count,
+            language=self._language(text),
+            tags=tuple(extract_keywords(text, TAGS)),
+            table_caption=next((e.caption for e in elements if e.kind == "table" and e.caption), None),
+            is_ocr=any(e.is_ocr for e in elements),
+            acl=document.acl,
+            collection=document.collection,
+            content_hash=content_id(full_text),
+            title=document.title,
+            extra=document.extra,
+        )
+        return Chunk(
+            id=content_id(document.id, metadata.content_hash, str(draft.start), str(draft.end), prefix),
+            text=text,
+            start=draft.start,
+            end=draft.end,
+            metadata=metadata,
+            prefix=prefix,
+            element_ids=tuple(positions),
+            kind=draft.kind,
+        )
+
+    def _language(self, text: str) -> str:
+        found = detect_language(text)
+        return self.document.language if found == "und" else found
+
+
+def _common_path(elements: list[Element]) -> tuple[str, ...]:
+    """The headings above all of the elements; a heading counts as standing in its own section."""
+    paths = [(*e.heading_path, e.text) if e.kind == "heading" else e.heading_path for e in elements]
+    # Headings with text below them in the chunk say nothing more than that text's path.
+    bodies = [e.heading_path for e in elements if e.kind != "heading"]
+    chosen = bodies or paths
+    if not chosen:
+        return ()
+    shortest = min(chosen, key=len)
+    common = 0
+    while common < len(shortest) and all(p[common] == shortest[common] for p in chosen):
+        common += 1
+    return shortest[:common]
+
+
+def _union(boxes: list[BBox]) -> BBox | None:
+    if not boxes:
+        return None
+    return (min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes))
