@@ -70,8 +70,4 @@ def _fuse(lists: list[tuple[Hit, ...]]) -> list[Hit]:
             scores[hit.chunk.id] = scores.get(hit.chunk.id, 0.0) + (2.0 if number == 0 else 1.0) / (_RRF_K + rank)
             hits.setdefault(hit.chunk.id, hit)
     ordered = sorted(scores, key=lambda chunk_id: -scores[chunk_id])
-    return [
-        replace(hits[c], score=scores[c], kind="rrf", scores={**hits[c].scores, "rrf": scores[c]}) for c in ordered
-    ]
-
-
+    return [replace(hits[c], score=scores[c], kind="rrf", scores={**hits[c].scores, "rrf": scores[c]}) for c in ordered]

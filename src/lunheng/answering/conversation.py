@@ -16,6 +16,6 @@ def condense(llm: LLM, history: Sequence[Message], question: str) -> str:
         return question
     messages = prompts.condense_messages(history, question, question_language(question))
     lines = llm.generate(messages, max_tokens=96).text.strip().splitlines()
-    rewritten = lines[0].strip("「」\"“” ") if lines else ""
+    rewritten = lines[0].strip('「」"“” ') if lines else ""
     # A model that answers or rambles is worse than the question as it stands.
     return rewritten if 0 < len(rewritten) <= 4 * len(question) + 80 else question

@@ -14,16 +14,26 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _MONTH = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
 _ORDINAL = r"(?:st|nd|rd|th)?"
 _DATES = [
-    re.compile(r"(?<!\d)(?P<y>(?:19|20)\d\d)\s*[-/.年]\s*(?P<m>1[0-2]|0?[1-9])\s*[-/.月]\s*(?P<d>3[01]|[12]\d|0?[1-9])(?!\d)\s*[日号]?"),
+    re.compile(
+        r"(?<!\d)(?P<y>(?:19|20)\d\d)\s*[-/.年]\s*(?P<m>1[0-2]|0?[1-9])\s*[-/.月]\s*(?P<d>3[01]|[12]\d|0?[1-9])(?!\d)\s*[日号]?"
+    ),
     re.compile(r"(?<!\d)(?P<y>(?:19|20)\d\d)\s*年\s*(?P<m>1[0-2]|0?[1-9])\s*月"),
     re.compile(r"(?<!\d)(?P<m>1[0-2]|0?[1-9])\s*月\s*(?P<d>3[01]|[12]\d|0?[1-9])\s*[日号]"),
     re.compile(rf"\b(?P<mn>{_MONTH})\s+(?P<d>3[01]|[12]\d|0?[1-9]){_ORDINAL}(?:\s*,?\s*(?P<y>(?:19|20)\d\d))?\b", re.I),
-    re.compile(rf"\b(?P<d>3[01]|[12]\d|0?[1-9]){_ORDINAL}\s+(?:of\s+)?(?P<mn>{_MONTH})(?:\s*,?\s*(?P<y>(?:19|20)\d\d))?\b", re.I),
+    re.compile(
+        rf"\b(?P<d>3[01]|[12]\d|0?[1-9]){_ORDINAL}\s+(?:of\s+)?(?P<mn>{_MONTH})(?:\s*,?\s*(?P<y>(?:19|20)\d\d))?\b",
+        re.I,
+    ),
     re.compile(rf"\b(?P<mn>{_MONTH})\s+(?P<y>(?:19|20)\d\d)\b", re.I),
 ]
 _TIMES = [
-    re.compile(r"(?P<half>凌晨|早上|上午|中午|下午|傍晚|晚上|夜里)?\s*(?<![\d.:])(?P<h>[01]?\d|2[0-4])\s*[::]\s*(?P<mi>[0-5]\d)(?!\d)\s*(?P<ap>[ap]\.?m\.?)?", re.I),
-    re.compile(r"(?P<half>凌晨|早上|上午|中午|下午|傍晚|晚上|夜里)?\s*(?<![\d.])(?P<h>[01]?\d|2[0-4])\s*[点时](?!间|候|效)\s*(?:(?P<mi>[0-5]?\d)\s*分?|(?P<ban>半))?"),
+    re.compile(
+        r"(?P<half>凌晨|早上|上午|中午|下午|傍晚|晚上|夜里)?\s*(?<![\d.:])(?P<h>[01]?\d|2[0-4])\s*[::]\s*(?P<mi>[0-5]\d)(?!\d)\s*(?P<ap>[ap]\.?m\.?)?",
+        re.I,
+    ),
+    re.compile(
+        r"(?P<half>凌晨|早上|上午|中午|下午|傍晚|晚上|夜里)?\s*(?<![\d.])(?P<h>[01]?\d|2[0-4])\s*[点时](?!间|候|效)\s*(?:(?P<mi>[0-5]?\d)\s*分?|(?P<ban>半))?"
+    ),
     re.compile(r"(?<![\d.:])(?P<h>1[0-2]|[1-9])\s*(?P<ap>[ap]\.?m\.?)(?![a-z])", re.I),
 ]
 _AFTERNOON = {"下午", "傍晚", "晚上", "夜里"}
@@ -34,13 +44,30 @@ _HAN_NUMBER = re.compile(r"[零〇一二两三四五六七八九十百千万亿]
 _WORDS = {
     w: i
     for i, w in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen twenty".split()
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]
     )
 } | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100}
-_WORD_NUMBER = re.compile(r"\b(" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r")(?:-(one|two|three|four|five|six|seven|eight|nine))?\b", re.I)
-_NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?P<scale>\s*(?:万亿|万|亿|千(?!米|克|瓦)|百万|million\b|billion\b|thousand\b|k\b))?", re.I)
-_SCALES = {"万亿": 1e12, "万": 1e4, "亿": 1e8, "千": 1e3, "百万": 1e6, "million": 1e6, "billion": 1e9, "thousand": 1e3, "k": 1e3}
+_WORD_NUMBER = re.compile(
+    r"\b("
+    + "|".join(sorted(_WORDS, key=len, reverse=True))
+    + r")(?:-(one|two|three|four|five|six|seven|eight|nine))?\b",
+    re.I,
+)
+_NUMBER = re.compile(
+    r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?P<scale>\s*(?:万亿|万|亿|千(?!米|克|瓦)|百万|million\b|billion\b|thousand\b|k\b))?",
+    re.I,
+)
+_SCALES = {
+    "万亿": 1e12,
+    "万": 1e4,
+    "亿": 1e8,
+    "千": 1e3,
+    "百万": 1e6,
+    "million": 1e6,
+    "billion": 1e9,
+    "thousand": 1e3,
+    "k": 1e3,
+}
 _CURRENCY = re.compile(r"(¥|￥|\$|€|£|rmb|cny|usd|eur|人民币)\s*$", re.I)
 
 _UNIT_NAMES = {
@@ -72,7 +99,18 @@ _UNIT = re.compile(
     + r"|[a-z]+)",
     re.I,
 )
-_SYMBOLS = {"¥": "yuan", "￥": "yuan", "rmb": "yuan", "cny": "yuan", "人民币": "yuan", "$": "dollar", "usd": "dollar", "€": "euro", "eur": "euro", "£": "pound"}
+_SYMBOLS = {
+    "¥": "yuan",
+    "￥": "yuan",
+    "rmb": "yuan",
+    "cny": "yuan",
+    "人民币": "yuan",
+    "$": "dollar",
+    "usd": "dollar",
+    "€": "euro",
+    "eur": "euro",
+    "£": "pound",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,15 +237,18 @@ def names(text: str) -> set[str]:
 
 _UNIT_LIKE = re.compile(r"\d+(?:\.\d+)?(?:st|nd|rd|th|k|kb|mb|gb|tb|am|pm|h|m|s|d|x|km|kg|ms|min)", re.I)
 _COMMON = frozenset(
-    "the a an i it its in on at of for and or but if no not yes this that these those there they he she we you monday "
-    "tuesday wednesday thursday friday saturday sunday source sources according am pm utc".split()
+    ["the", "a", "an", "i", "it", "its", "in", "on", "at", "of", "for", "and", "or", "but", "if", "no", "not", "yes", "this", "that", "these", "those", "there", "they", "he", "she", "we", "you", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "source", "sources", "according", "am", "pm", "utc"]
 )
 
 
 def _han_names(text: str) -> set[str]:
     import rjieba
 
-    return {word for word, tag in rjieba.tag(text) if tag in ("nr", "ns", "nt") and len(word) > 1 and "一" <= word[0] <= "鿿"}
+    return {
+        word
+        for word, tag in rjieba.tag(text)
+        if tag in ("nr", "ns", "nt") and len(word) > 1 and "一" <= word[0] <= "鿿"
+    }
 
 
 _NEGATION = re.compile(
@@ -215,7 +256,10 @@ _NEGATION = re.compile(
     r"|\b(?:not|no|never|none|neither|nor|without|cannot|prohibited|forbidden)\b|n['’]t\b",
     re.I,
 )
-_BOUNDS = re.compile(r"不(?:少于|超过|低于|高于|得(?:少于|超过|低于|高于|多于))|no (?:more|less|fewer|later|earlier) than|not (?:more|less|exceed)", re.I)
+_BOUNDS = re.compile(
+    r"不(?:少于|超过|低于|高于|得(?:少于|超过|低于|高于|多于))|no (?:more|less|fewer|later|earlier) than|not (?:more|less|exceed)",
+    re.I,
+)
 
 
 def negated(text: str) -> bool:

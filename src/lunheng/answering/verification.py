@@ -144,7 +144,9 @@ def _weigh(source: Source, passage: Passage, sentence: str, vector: Vectors) -> 
     scores = cosines.copy()
     for index in np.argsort(-cosines)[:8]:
         held = facts.extract(passage.sentence(int(index)))
-        same = len(wanted.quantities & held.quantities) + len(wanted.dates & held.dates) + len(wanted.times & held.times)
+        same = (
+            len(wanted.quantities & held.quantities) + len(wanted.dates & held.dates) + len(wanted.times & held.times)
+        )
         scores[index] += 0.03 * same + 0.05 * overlap(sentence, passage.sentence(int(index)))
     best = int(np.argmax(scores))
     return _Evidence(source, passage, best, float(cosines[best]))

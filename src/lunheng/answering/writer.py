@@ -61,7 +61,8 @@ class Writer:
                 hits, question, reader, self._counter(), settings.context_tokens, settings.max_sources
             )
             stage.result["sources"] = [
-                {"n": s.n, "chunk": s.hit.chunk.id, "start": s.start, "end": s.end, "score": s.hit.score} for s in sources
+                {"n": s.n, "chunk": s.hit.chunk.id, "start": s.start, "end": s.end, "score": s.hit.score}
+                for s in sources
             ]
         yield SourcesFound(sources, confidence)
         if not sources or confidence < settings.confidence_threshold:

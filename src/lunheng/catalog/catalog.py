@@ -60,6 +60,12 @@ class Catalog:
     def close(self) -> None:
         self.engine.dispose()
 
+    def vacuum(self) -> None:
+        """Give freed pages back, so that nothing removed stays in the file."""
+        with explained(self.path), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent snapshot."""
@@ -152,12 +158,16 @@ class Catalog:
         row = connection.execute(select(documents).where(documents.c.id == document_id)).one_or_none()
         return rows.row_to_document(row) if row else None
 
-    def stamps(self, connection: Connection) -> dict[tuple[str, str], tuple[str, str]]:
-        """(collection, source) to (content hash, fingerprint): what tells whether a file changed."""
-        found = connection.execute(
-            select(documents.c.collection, documents.c.source, documents.c.content_hash, documents.c.fingerprint)
-        )
-        return {(r.collection, r.source): (r.content_hash, r.fingerprint) for r in found}
+    def document_fingerprint(self, connection: Connection, document_id: str) -> str:
+        return str(connection.execute(select(documents.c.fingerprint).where(documents.c.id == document_id)).scalar_one())
+
+    def stamps(self, connection: Connection) -> dict[str, set[tuple[str, str]]]:
+        """Source to the (content hash, fingerprint) of what is stored of it: what tells whether a file changed."""
+        found: dict[str, set[tuple[str, str]]] = {}
+        columns = (documents.c.source, documents.c.content_hash, documents.c.fingerprint)
+        for source, content_hash, fingerprint in connection.execute(select(*columns)):
+            found.setdefault(source, set()).add((content_hash, fingerprint))
+        return found
 
     def list_documents(
         self, connection: Connection, principal: Principal, where: ColumnElement[bool] | None = None

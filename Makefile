@@ -1,0 +1,47 @@
+# Two commands do everything: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+MODELS_DEMO := multilingual-e5-small $(if $(SMALL),qwen2.5-coder-0.5b-instruct,qwen2.5-coder-1.5b-instruct)
+MODELS_TEST := multilingual-e5-small qwen2.5-coder-0.5b-instruct smollm2-135m-instruct
+
+.PHONY: demo test lint pytest bench-retrieval bench-peers docs clean
+
+demo: $(VENV)/.installed ## install, fetch the models, index examples/handbook, ask four questions
+	@for model in $(MODELS_DEMO); do $(BIN)/lunheng models pull $$model || exit 1; done
+	$(BIN)/python scripts/demo.py $(if $(SMALL),--small)
+
+test: lint pytest ## every check and every test, on real models and real files
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+pytest: $(VENV)/.installed-dev
+	@for model in $(MODELS_TEST); do $(BIN)/lunheng models pull $$model || exit 1; done
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
+
+bench-retrieval: $(VENV)/.installed-dev ## quality on the labelled sets, with the references beside it
+	$(BIN)/python benchmarks/retrieval.py
+
+bench-peers: $(VENV)/.installed-dev ## speed and size beside LlamaIndex, Haystack, txtai and LangChain
+	$(BIN)/python benchmarks/peers.py
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet '.[docs]'
+	$(BIN)/mkdocs build --strict
+
+$(VENV)/.installed: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) demo-kb site

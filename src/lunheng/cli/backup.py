@@ -1,0 +1,25 @@
+"""``lunheng backup FILE``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lunheng.cli.common import DEFAULT_FOLDER, AsJson, Folder, out, print_json
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    kb: Folder = DEFAULT_FOLDER,
+    as_json: AsJson = False,
+) -> None:
+    """Write the knowledge base to one file, as of now; others may go on reading and writing."""
+    from lunheng.ingest.backup import backup as write
+
+    made = write(kb, file)
+    if as_json:
+        print_json(made)
+    else:
+        out.print(f"{made['file']}: {int(str(made['bytes'])) / 1e6:.1f} MB")

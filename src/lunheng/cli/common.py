@@ -1,0 +1,134 @@
+"""What every command shares: the knowledge base's folder, ``--json``, progress bars, exit codes.
+
+Called by the commands.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from lunheng.types import to_jsonable
+
+if TYPE_CHECKING:
+    from lunheng.ingest.pipeline import IngestReport, ItemReport
+    from lunheng.knowledge import KnowledgeBase
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Folder = Annotated[
+    Path, typer.Option("--kb", envvar="LUNHENG_KB", help="The knowledge base's folder.", rich_help_panel="Common")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel="Common")]
+Where = Annotated[
+    str | None, typer.Option("--filter", help='Metadata filter, as: language == "zh" and page_number > 3.')
+]
+As = Annotated[
+    str | None, typer.Option("--as", help="Ask as this user (with --group); by default as the owner, who sees all.")
+]
+Groups = Annotated[list[str] | None, typer.Option("--group", help="A group of the user given with --as.")]
+Small = Annotated[bool, typer.Option("--small", help="Use the 0.5B language model: faster, less careful.")]
+DEFAULT_FOLDER = Path("kb")
+SMALL_LLM = "qwen2.5-coder-0.5b-instruct"
+
+
+def print_json(value: Any) -> None:
+    """JSON on standard output, nothing else."""
+    sys.stdout.write(json.dumps(to_jsonable(value), ensure_ascii=False, indent=2) + "\n")
+
+
+def principal(user: str | None, groups: list[str] | None) -> Any:
+    """Who is asking."""
+    from lunheng.types import Principal
+
+    return Principal.local() if user is None else Principal(user, frozenset(groups or ()))
+
+
+@contextmanager
+def opened(folder: Path, *, must_exist: bool = True, small: bool = False) -> Iterator[KnowledgeBase]:
+    """The knowledge base in ``folder``; a read of one that is not there is an error, not an empty result.
+
+    ``small`` takes the smaller default language model.
+    """
+    from lunheng.config import Settings
+    from lunheng.errors import NotFoundError
+    from lunheng.ingest.backup import CATALOG_NAME
+    from lunheng.knowledge import KnowledgeBase
+
+    if must_exist and not (folder / CATALOG_NAME).is_file():
+        raise NotFoundError(f"{folder}: holds no knowledge base yet; make one with: lunheng --help, lunheng add PATH")
+    settings = Settings.load(folder)
+    if small:
+        settings = settings.model_copy(update={"models": settings.models.model_copy(update={"llm": SMALL_LLM})})
+    with KnowledgeBase.open(folder, settings) as kb:
+        yield kb
+
+
+@contextmanager
+def bar(label: str, quiet: bool) -> Iterator[Any]:
+    """A progress bar with an estimate of the time left, on standard error; gives ``advance(done, total, text)``."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
+        task = progress.add_task(label, total=None, text="")
+
+        def advance(done: int, total: int, text: str = "") -> None:
+            progress.update(task, completed=done, total=total, text=text)
+
+        yield advance
+
+
+def show_ingest(report: IngestReport, as_json: bool) -> None:
+    """Print what became of each document; exit with 1 where one failed."""
+    if as_json:
+        print_json(report)
+    else:
+        for item in report.items:
+            if item.status in ("failed", "skipped"):
+                colour = "red" if item.status == "failed" else "yellow"
+                err.print(f"[{colour}]{item.status}[/] {item.source}: ", end="")
+                err.print(item.reason, markup=False)
+            for warning in item.warnings:
+                err.print("[yellow]warning[/] ", end="")
+                err.print(f"{item.source}: {warning}", markup=False)
+        out.print(", ".join(f"{count} {status}" for status, count in sorted(report.counts.items())) or "nothing to do")
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def ingest_progress(advance: Any) -> Any:
+    """An ingest progress callback that moves a bar."""
+
+    def on_item(item: ItemReport, done: int, total: int) -> None:
+        advance(done, total, Path(item.source).name)
+
+    return on_item
+
+
+def parse_metadata(pairs: list[str] | None) -> dict[str, Any]:
+    """``key=value`` pairs; a value that is JSON is taken as such (numbers, true, lists)."""
+    found: dict[str, Any] = {}
+    for pair in pairs or ():
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise typer.BadParameter(f"{pair!r} is not of the form key=value", param_hint="--meta")
+        try:
+            found[key.strip()] = json.loads(value)
+        except json.JSONDecodeError:
+            found[key.strip()] = value
+    return found

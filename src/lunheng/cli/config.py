@@ -1,0 +1,35 @@
+"""``lunheng config show``"""
+
+from __future__ import annotations
+
+import typer
+
+from lunheng.cli.common import DEFAULT_FOLDER, AsJson, Folder, out, print_json
+
+app = typer.Typer(no_args_is_help=True, help="Settings.")
+
+
+@app.callback()
+def _group() -> None:
+    """Settings."""
+
+
+@app.command("show")
+def show(kb: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+    """Show every setting with its value, as lunheng.toml would hold it."""
+    from lunheng.config import Settings
+
+    values = Settings.load(kb).model_dump(mode="json")
+    if as_json:
+        print_json(values)
+        return
+    for section, settings in values.items():
+        out.print(f"[bold]\\[{section}][/]")
+        for name, value in settings.items():
+            shown = (
+                {True: "true", False: "false", None: "# not set"}.get(value, repr(value))
+                if not isinstance(value, (list, dict, int, float, str)) or isinstance(value, bool)
+                else repr(value)
+            )
+            out.print(f"{name} = {shown}".replace("'", '"'), markup=False)
+        out.print()

@@ -1,0 +1,230 @@
+"""Parse -> chunk -> embed -> one transaction a document -> indexes catch up.
+
+Called by the knowledge base's ``add`` and ``sync``, under its writer lock. A file whose bytes, sidecar and
+settings are those of the stored version costs its hash. A bad file is reported and the rest goes on; a run
+that is cut off leaves whole documents only, and the next run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lunheng.catalog import Catalog, vectors
+from lunheng.catalog.rows import text_hash
+from lunheng.catalog.vectors import VectorType
+from lunheng.errors import LunhengError, ParseError, UnsupportedFormatError
+from lunheng.indexes.lexical import SqliteLexicalIndex
+from lunheng.ingest import files
+from lunheng.protocols import Chunker, Embedder
+from lunheng.types import Chunk, Document, content_id
+
+Status = Literal["added", "updated", "unchanged", "removed", "skipped", "failed"]
+_EMBED_BATCH = 256
+"""Chunks that go to the embedder together: enough to sort by length, little enough to show progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemReport:
+    """What became of one document."""
+
+    source: str
+    status: Status
+    reason: str = ""
+    chunks: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What became of all of them."""
+
+    items: tuple[ItemReport, ...]
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, items: Sequence[ItemReport]) -> IngestReport:
+        counts: dict[str, int] = {}
+        for item in items:
+            counts[item.status] = counts.get(item.status, 0) + 1
+        return cls(tuple(items), counts)
+
+    @property
+    def failed(self) -> tuple[ItemReport, ...]:
+        return tuple(i for i in self.items if i.status == "failed")
+
+
+Progress = Callable[[ItemReport, int, int], None]
+"""Called with each finished item, how many are done, and how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the caller says of the documents it adds."""
+
+    collection: str = "default"
+    acl: tuple[str, ...] | None = None
+    extra: tuple[tuple[str, object], ...] = ()
+
+    def apply(self, document: Document) -> Document:
+        return replace(
+            document,
+            collection=self.collection if self.collection != "default" else document.collection,
+            acl=document.acl if self.acl is None else self.acl,
+            extra={**document.extra, **dict(self.extra)},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A document between chunking and its transaction."""
+
+    document: Document
+    chunks: list[Chunk]
+    fingerprint: str
+
+
+class Pipeline:
+    """Brings documents into the catalog."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        lexical: SqliteLexicalIndex,
+        parse: Callable[[Path], Document],
+        chunker: Chunker,
+        embedder: Embedder,
+        settings_fingerprint: str,
+        vector_type: VectorType = "float32",
+    ) -> None:
+        self._catalog = catalog
+        self._lexical = lexical
+        self._parse = parse
+        self._chunker = chunker
+        self._embedder = embedder
+        self._fingerprint = settings_fingerprint
+        self._vector_type = vector_type
+
+    def run(
+        self,
+        items: Sequence[tuple[Path, bool] | Document],
+        overrides: Overrides,
+        progress: Progress | None = None,
+    ) -> list[ItemReport]:
+        """Add or update ``items``; give one report each, in the order in which they were finished."""
+        with self._catalog.read() as connection:
+            stamps = self._catalog.stamps(connection)
+        reports: list[ItemReport] = []
+
+        def done(report: ItemReport) -> None:
+            reports.append(report)
+            if progress:
+                progress(report, len(reports), len(items))
+
+        waiting: list[_Prepared] = []
+        for outcome in self._prepared(items, overrides, stamps):
+            if isinstance(outcome, ItemReport):
+                done(outcome)
+                continue
+            waiting.append(outcome)
+            if sum(len(p.chunks) for p in waiting) >= _EMBED_BATCH:
+                self._store(waiting, done)
+                waiting = []
+        self._store(waiting, done)
+        return reports
+
+    def _prepared(
+        self,
+        items: Sequence[tuple[Path, bool] | Document],
+        overrides: Overrides,
+        stamps: dict[str, set[tuple[str, str]]],
+    ) -> Iterator[ItemReport | _Prepared]:
+        """Hash and parse a few files ahead, in threads (the parsing itself is in child processes)."""
+        queue: deque[Future[ItemReport | _Prepared]] = deque()
+        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="lunheng-parse") as pool:
+            remaining = iter(items)
+            try:
+                while True:
+                    while len(queue) < 4 and (item := next(remaining, None)) is not None:
+                        queue.append(pool.submit(self._prepare, item, overrides, stamps))
+                    if not queue:
+                        return
+                    yield queue.popleft().result()
+            finally:
+                for future in queue:
+                    future.cancel()
+
+    def _prepare(
+        self,
+        item: tuple[Path, bool] | Document,
+        overrides: Overrides,
+        stamps: dict[str, set[tuple[str, str]]],
+    ) -> ItemReport | _Prepared:
+        source = item.source if isinstance(item, Document) else str(item[0])
+        named = isinstance(item, Document) or item[1]
+        try:
+            if isinstance(item, Document):
+                content_hash, sidecar = item.content_hash, content_id(repr(sorted(item.extra.items())), *item.acl)
+            else:
+                content_hash, sidecar = files.file_hash(item[0]), files.sidecar_hash(item[0])
+            fingerprint = content_id(self._fingerprint, sidecar, repr(overrides))
+            if (content_hash, fingerprint) in stamps.get(source, ()):
+                return ItemReport(source, "unchanged")
+            document = overrides.apply(item if isinstance(item, Document) else self._parse(item[0]))
+            document = replace(document, content_hash=content_hash)
+            chunks = self._chunker.split(document)
+        except UnsupportedFormatError as error:
+            return ItemReport(source, "failed" if named else "skipped", str(error))
+        except (LunhengError, OSError) as error:
+            return ItemReport(source, "failed", str(error))
+        if not chunks:
+            reason = "; ".join(document.warnings) or "no text was found in it"
+            return ItemReport(source, "failed", str(ParseError(f"{source}: {reason}")))
+        return _Prepared(document, chunks, fingerprint)
+
+    def _store(self, prepared: Sequence[_Prepared], done: Callable[[ItemReport], None]) -> None:
+        if not prepared:
+            return
+        fresh = self._embed(c for p in prepared for c in p.chunks)
+        for item in prepared:
+            done(self._commit(item, fresh))
+
+    def _embed(self, chunks: Iterable[Chunk]) -> dict[str, NDArray[np.float32]]:
+        """Vectors of the passages that have none yet, by hash."""
+        texts = {text_hash(c.full_text): c.full_text for c in chunks}
+        with self._catalog.read() as connection:
+            known = vectors.known_hashes(connection, self._embedder.fingerprint, list(texts))
+        missing = {h: t for h, t in texts.items() if h not in known}
+        if not missing:
+            return {}
+        return dict(zip(missing, self._embedder.embed(list(missing.values()), "passage"), strict=True))
+
+    def _commit(self, item: _Prepared, fresh: dict[str, NDArray[np.float32]]) -> ItemReport:
+        document, chunks = item.document, item.chunks
+        hashes = {text_hash(c.full_text) for c in chunks}
+        try:
+            with self._catalog.write() as connection:
+                mine = {h: fresh[h] for h in hashes if h in fresh}
+                vectors.store(connection, self._embedder.fingerprint, mine, self._vector_type)
+                # A passage whose only other holder was removed since it was looked up has lost its vector.
+                absent = hashes - vectors.known_hashes(connection, self._embedder.fingerprint, list(hashes))
+                if absent:
+                    again = {text_hash(c.full_text): c.full_text for c in chunks if text_hash(c.full_text) in absent}
+                    made = self._embedder.embed(list(again.values()), "passage")
+                    vectors.store(
+                        connection, self._embedder.fingerprint, dict(zip(again, made, strict=True)), self._vector_type
+                    )
+                removed, added = self._catalog.replace_document(connection, document, chunks, item.fingerprint)
+                self._lexical.remove(connection, removed)
+                self._lexical.add(connection, added, [c.full_text for c in chunks])
+        except LunhengError as error:
+            return ItemReport(document.source, "failed", str(error))
+        status: Status = "updated" if len(removed) else "added"
+        return ItemReport(document.source, status, chunks=len(chunks), warnings=document.warnings)

@@ -1,0 +1,509 @@
+"""``KnowledgeBase``: the front door. Wires the rooms together and holds no logic of its own.
+
+Called by users, the CLI and the server.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+from sqlalchemy import inspect
+
+from lunheng.answering.advanced import AdvancedStrategy
+from lunheng.answering.conversation import condense
+from lunheng.answering.naive import NaiveStrategy
+from lunheng.answering.writer import Writer
+from lunheng.catalog import Catalog, StoredDocument, completions, jobs
+from lunheng.chunking import fingerprint as chunking_fingerprint
+from lunheng.chunking import make_chunker
+from lunheng.config import Settings
+from lunheng.errors import BusyError, EmbedderMismatchError, LunhengError, NotFoundError
+from lunheng.indexes.catch_up import VectorMirror
+from lunheng.indexes.filters import Filter, parse_filter, to_sql
+from lunheng.indexes.lexical import SqliteLexicalIndex
+from lunheng.ingest import files, maintenance
+from lunheng.ingest.backup import CATALOG_NAME
+from lunheng.ingest.migrate_embedder import migrate
+from lunheng.ingest.pipeline import IngestReport, ItemReport, Overrides, Pipeline, Progress
+from lunheng.models import load_embedder, load_llm, load_reranker
+from lunheng.parsing import fingerprint as parsing_fingerprint
+from lunheng.parsing import parse_file
+from lunheng.protocols import LLM, Embedder, Reranker
+from lunheng.retrieval.pipeline import Mode, Searcher, SearchResult
+from lunheng.tracing import Tracer
+from lunheng.types import (
+    Answer,
+    AnswerDone,
+    AnswerEvent,
+    Completion,
+    Document,
+    Hit,
+    Message,
+    Principal,
+    content_id,
+)
+
+FilterLike = Filter | str | Mapping[str, Any] | None
+
+
+class KnowledgeBase:
+    """Documents in, answers weighed against their sources out.
+
+    Safe for concurrent reads beside one writer, in threads and in processes. Open it with ``open`` and
+    close it, or use it as a context manager.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        embedder: Embedder | None = None,
+        llm: LLM | None = None,
+        reranker: Reranker | None = None,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder.absolute()
+        self.settings = settings
+        self._given = (embedder, llm, reranker)
+        self._writer_lock = FileLock(self.folder / "writer.lock")
+        self._guard = threading.RLock()
+        self._lexical = SqliteLexicalIndex()
+        self._catalog = Catalog(self.folder / CATALOG_NAME)
+        with self._catalog.read() as connection:
+            self._remembered = self._catalog.fact(connection, "embedder_fingerprint")
+            self._remembered_name = self._catalog.fact(connection, "embedder")
+            made = inspect(connection).has_table("lexical_chunks")
+        if not made:
+            with self._catalog.write() as connection:
+                self._lexical.create(connection)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str,
+        settings: Settings | None = None,
+        *,
+        embedder: Embedder | None = None,
+        llm: LLM | None = None,
+        reranker: Reranker | None = None,
+    ) -> KnowledgeBase:
+        """Open the knowledge base in ``folder``, or make one there.
+
+        Settings come from ``lunheng.toml`` in the folder or the working directory, and the environment.
+        Models may be handed in; otherwise those of the settings are loaded when first needed.
+
+        Raises:
+            ConfigError: the settings hold an unknown key.
+            EmbedderMismatchError: it was built with another embedder than the settings or ``embedder`` name.
+        """
+        kb = cls(Path(folder), settings or Settings.load(folder), embedder, llm, reranker)
+        try:
+            if kb._remembered and kb._chosen_embedder_differs():
+                _ = kb.embedder
+        except LunhengError:
+            kb.close()
+            raise
+        return kb
+
+    def __enter__(self) -> KnowledgeBase:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release files, models and locks; closing twice does nothing."""
+        with self._guard:
+            for name in ("mirror", "searcher"):
+                part = self.__dict__.pop(name, None)
+                if name == "mirror" and part is not None:
+                    part.close()
+            llm = self.__dict__.pop("llm", None)
+            if llm is not None and self._given[1] is None and hasattr(llm, "close"):
+                llm.close()
+            self._catalog.close()
+
+    # -- parts, made when first needed ---------------------------------------------------------------
+
+    def _chosen_embedder_differs(self) -> bool:
+        """Whether the caller or the settings name an embedder other than the one remembered by name."""
+        if self._given[0] is not None:
+            return True
+        named = "embedder" in self.settings.models.model_fields_set
+        return named and self.settings.models.embedder != self._remembered_name
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedder in use; a knowledge base with documents insists on the one that it was built with."""
+        models = self.settings.models
+        if self._given[0] is None and self._remembered_name and "embedder" not in models.model_fields_set:
+            models = models.model_copy(update={"embedder": self._remembered_name})
+        embedder = self._given[0] or load_embedder(models)
+        if self._remembered and embedder.fingerprint != self._remembered:
+            raise EmbedderMismatchError(
+                f"{self.folder}: was built with the embedder {self._remembered_name!r} "
+                f"({self._remembered[:12]}), and {self._embedder_name()!r} ({embedder.fingerprint[:12]}) is set; "
+                f"vectors of two models cannot be compared. To migrate: lunheng rebuild --embedder {self._embedder_name()}"
+            )
+        return embedder
+
+    def _embedder_name(self) -> str:
+        return type(self._given[0]).__name__ if self._given[0] is not None else self.settings.models.embedder
+
+    @cached_property
+    def llm(self) -> LLM | None:
+        return self._given[1] or load_llm(self.settings.models)
+
+    @cached_property
+    def reranker(self) -> Reranker | None:
+        return self._given[2] or load_reranker(self.settings.models, self.embedder)
+
+    @cached_property
+    def mirror(self) -> VectorMirror:
+        embedder = self.embedder
+        return VectorMirror(
+            self._catalog, self.folder / "indexes", embedder.fingerprint, embedder.dimension, self.settings.storage
+        )
+
+    @cached_property
+    def searcher(self) -> Searcher:
+        return Searcher(
+            self._catalog, self._lexical, self.mirror, self.embedder, self.reranker, self.settings.retrieval
+        )
+
+    # -- writing -------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _writing(self, kind: str, detail: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Hold the writer lock and keep a job's record; the yielded dict becomes its detail."""
+        try:
+            self._writer_lock.acquire(timeout=self.settings.storage.writer_timeout_seconds)
+        except Timeout as error:
+            raise BusyError(
+                f"{self.folder}: another process is writing to it and did not finish within "
+                f"{self.settings.storage.writer_timeout_seconds:g} s; try again later"
+            ) from error
+        try:
+            with self._catalog.write() as connection:
+                job = jobs.start(connection, kind, detail)
+            state, outcome = "failed", dict(detail)
+            try:
+                yield outcome
+                state = "done"
+            except KeyboardInterrupt:
+                state = "interrupted"
+                raise
+            finally:
+                with self._catalog.write() as connection:
+                    jobs.finish(connection, job, state, outcome)
+        finally:
+            self._writer_lock.release()
+
+    def _ingest(
+        self, items: Sequence[tuple[Path, bool] | Document], overrides: Overrides, progress: Progress | None
+    ) -> list[ItemReport]:
+        embedder = self.embedder
+        settings = self.settings
+        fingerprint = content_id(
+            parsing_fingerprint(settings.parsing),
+            chunking_fingerprint(settings.chunking, embedder.window),
+            embedder.fingerprint,
+        )
+        if self._remembered is None:
+            with self._catalog.write() as connection:
+                self._catalog.set_fact(connection, "embedder", self._embedder_name())
+                self._catalog.set_fact(connection, "embedder_fingerprint", embedder.fingerprint)
+                self._catalog.set_fact(connection, "dimension", embedder.dimension)
+            self._remembered, self._remembered_name = embedder.fingerprint, self._embedder_name()
+        pipeline = Pipeline(
+            self._catalog,
+            self._lexical,
+            lambda path: parse_file(path, settings.parsing),
+            make_chunker(settings.chunking, embedder.tokenizer, embedder.window),
+            embedder,
+            fingerprint,
+            settings.storage.vector_type,
+        )
+        reports = pipeline.run(items, overrides, progress)
+        if any(r.status in ("added", "updated") for r in reports):
+            self._catch_up()
+        return reports
+
+    def _catch_up(self) -> None:
+        warnings: list[str] = []
+        with self._catalog.read() as connection:
+            self.mirror.catch_up(connection, warnings.append)
+
+    def add(
+        self,
+        sources: Path | str | Document | Iterable[Path | str | Document],
+        *,
+        collection: str = "default",
+        acl: Sequence[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> IngestReport:
+        """Add files, folders and documents; those already there and unchanged cost a hash.
+
+        A file that cannot be read is in the report's ``failed`` with its reason, and the rest goes on.
+
+        Raises:
+            NotFoundError: a path does not exist.
+            BusyError: another process kept writing for longer than the settings allow.
+        """
+        given = [sources] if isinstance(sources, (str, Path, Document)) else list(sources)
+        paths = [s for s in given if not isinstance(s, Document)]
+        items: list[tuple[Path, bool] | Document] = [*files.expand(paths, self.folder)]
+        items += [s for s in given if isinstance(s, Document)]
+        overrides = Overrides(collection, None if acl is None else tuple(acl), tuple(sorted((metadata or {}).items())))
+        with self._writing("add", {"sources": len(items)}) as detail:
+            report = IngestReport.of(self._ingest(items, overrides, progress))
+            detail |= report.counts
+        return report
+
+    def sync(
+        self,
+        folder: Path | str,
+        *,
+        collection: str = "default",
+        acl: Sequence[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> IngestReport:
+        """Make the knowledge base agree with ``folder``: what was added, changed or removed there is so here.
+
+        Raises:
+            NotFoundError: the folder does not exist or cannot be read; then nothing is removed.
+        """
+        root = Path(folder).expanduser().absolute()
+        if not root.is_dir():
+            raise NotFoundError(f"{folder}: is not a folder")
+        items: list[tuple[Path, bool] | Document] = [*files.expand([root], self.folder)]
+        overrides = Overrides(collection, None if acl is None else tuple(acl), tuple(sorted((metadata or {}).items())))
+        with self._writing("sync", {"folder": str(root)}) as detail:
+            reports = self._ingest(items, overrides, progress)
+            here = {str(item[0]) for item in items if not isinstance(item, Document)}
+            with self._catalog.read() as connection:
+                stored = self._catalog.find_documents(connection, str(root))
+            gone = [(i, source) for i, source, where in stored if source not in here and where == collection]
+            reports += self._remove_all(gone)
+            report = IngestReport.of(reports)
+            detail |= report.counts
+        return report
+
+    def remove(self, names: str | Path | Iterable[str | Path]) -> IngestReport:
+        """Remove documents by id, source, or folder; they vanish from search, answers, counts and indexes.
+
+        Raises:
+            NotFoundError: a name matches no document; then nothing is removed.
+        """
+        given = [names] if isinstance(names, (str, Path)) else list(names)
+        with self._writing("remove", {"names": [str(n) for n in given]}) as detail:
+            wanted: dict[str, str] = {}
+            with self._catalog.read() as connection:
+                for name in given:
+                    found = self._catalog.find_documents(connection, str(name)) or self._catalog.find_documents(
+                        connection, str(Path(name).expanduser().absolute())
+                    )
+                    if not found:
+                        raise NotFoundError(f"{name}: no document has this id, source or folder; see: lunheng list")
+                    wanted |= {document_id: source for document_id, source, _ in found}
+            report = IngestReport.of(self._remove_all(list(wanted.items())))
+            detail |= report.counts
+        return report
+
+    def _remove_all(self, documents: Sequence[tuple[str, str]]) -> list[ItemReport]:
+        for document_id, _ in documents:
+            with self._catalog.write() as connection:
+                self._lexical.remove(connection, self._catalog.remove_document(connection, document_id))
+        if documents and self._remembered:
+            self._catch_up()
+        return [ItemReport(source, "removed") for _, source in documents]
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    def find(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        filter: FilterLike = None,
+        principal: Principal | None = None,
+        mode: Mode = "hybrid",
+        rerank: bool = True,
+        tracer: Tracer | None = None,
+    ) -> SearchResult:
+        """``search`` with the confidence that the hits answer the query at all."""
+        return self.searcher.search(
+            query,
+            k=k,
+            principal=principal or Principal.local(),
+            where=parse_filter(filter) if filter is not None else None,
+            tracer=tracer or Tracer(),
+            mode=mode,
+            rerank=rerank,
+        )
+
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        filter: FilterLike = None,
+        principal: Principal | None = None,
+        *,
+        mode: Mode = "hybrid",
+        rerank: bool = True,
+    ) -> list[Hit]:
+        """The ``k`` best hits for ``query``, among what ``filter`` admits and ``principal`` may see.
+
+        Without a principal the asker is ``Principal.local()``, the owner.
+        """
+        return list(self.find(query, k=k, filter=filter, principal=principal, mode=mode, rerank=rerank).hits)
+
+    def ask_stream(
+        self,
+        question: str,
+        *,
+        strategy: Literal["naive", "advanced"] | None = None,
+        filter: FilterLike = None,
+        principal: Principal | None = None,
+    ) -> Iterator[AnswerEvent]:
+        """The answer as events: the sources first, then the text as it is written, last the checked ``Answer``."""
+        writer = Writer(self.embedder, self.llm, self.settings.answering, _Cache(self._catalog))
+        chosen = strategy or self.settings.answering.strategy
+        kind = AdvancedStrategy if chosen == "advanced" else NaiveStrategy
+        where = parse_filter(filter) if filter is not None else None
+        return kind(self.searcher.search, writer).stream(question, principal or Principal.local(), where)
+
+    def ask(
+        self,
+        question: str,
+        *,
+        strategy: Literal["naive", "advanced"] | None = None,
+        filter: FilterLike = None,
+        principal: Principal | None = None,
+    ) -> Answer:
+        """Answer ``question`` from the documents, with checked citations."""
+        events = self.ask_stream(question, strategy=strategy, filter=filter, principal=principal)
+        return next(event.answer for event in events if isinstance(event, AnswerDone))
+
+    def condense(self, history: Sequence[Message], question: str) -> str:
+        """A follow-up question as a standalone one; unchanged without a history or a language model."""
+        return condense(self.llm, history, question) if self.llm is not None else question
+
+    def documents(
+        self,
+        *,
+        filter: FilterLike = None,
+        principal: Principal | None = None,
+    ) -> list[StoredDocument]:
+        """The documents that ``principal`` may see."""
+        who = principal or Principal.local()
+        with self._catalog.read() as connection:
+            found = self._catalog.list_documents(connection, who)
+            if filter is None:
+                return found
+            keys = self._catalog.allowed_keys(connection, who, to_sql(parse_filter(filter)))
+            chunks = self._catalog.chunks_by_key(connection, keys if keys is not None else [], who)
+            wanted = {c.metadata.document_id for c in chunks.values()}
+            return [d for d in found if d.id in wanted]
+
+    def document(self, document_id: str, principal: Principal | None = None) -> Document:
+        """One document with its text and elements.
+
+        Raises:
+            NotFoundError: there is none, or ``principal`` may not see it (the two are not told apart).
+        """
+        visible = {d.id for d in self.documents(principal=principal)}
+        with self._catalog.read() as connection:
+            found = self._catalog.document(connection, document_id) if document_id in visible else None
+        if found is None:
+            raise NotFoundError(f"{document_id}: no such document")
+        return found
+
+    # -- upkeep --------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """Counts, models, index positions, sizes and the latest jobs."""
+        with self._catalog.read() as connection:
+            counts = self._catalog.counts(connection)
+            sequence = self._catalog.sequence(connection)
+            latest = jobs.latest(connection)
+            languages = dict(self._catalog.language_shares(connection))
+        size = sum(f.stat().st_size for f in self.folder.rglob("*") if f.is_file())
+        return {
+            "folder": str(self.folder),
+            **counts,
+            "languages": languages,
+            "sequence": sequence,
+            "embedder": self._remembered_name,
+            "embedder_fingerprint": self._remembered,
+            "bytes": size,
+            "jobs": latest,
+        }
+
+    def check(self, *, repair: bool = False) -> maintenance.CheckReport:
+        """Compare the catalog with everything derived from it; with ``repair``, remake what disagrees."""
+        mirror = self.mirror if self._remembered else None
+        report = maintenance.check(self._catalog, self._lexical, mirror, self._remembered)
+        if not repair or not report.findings:
+            return report
+        with self._writing("repair", {"findings": len(report.findings)}):
+            maintenance.repair(self._catalog, self._lexical, mirror, self.embedder)
+        after = maintenance.check(self._catalog, self._lexical, mirror, self._remembered)
+        left = {f.what for f in after.findings}
+        return maintenance.CheckReport(
+            after.documents,
+            after.chunks,
+            tuple(maintenance.Finding(f.what, f.count, f.repair, repaired=f.what not in left) for f in report.findings),
+        )
+
+    def rebuild(self, *, embedder: str | None = None, progress: Callable[[int, int], None] | None = None) -> None:
+        """Drop and remake every derived index; with ``embedder``, move to another embedding model.
+
+        While it runs, readers are served from what was there before.
+        """
+        with self._writing("rebuild", {"embedder": embedder}):
+            if embedder is not None:
+                new = load_embedder(self.settings.models.model_copy(update={"embedder": embedder}))
+                chunker = make_chunker(self.settings.chunking, new.tokenizer, new.window)
+                vector_type = self.settings.storage.vector_type
+                migrate(self._catalog, self._lexical, chunker, new, embedder, vector_type, progress)
+                with self._guard:
+                    for name in ("embedder", "searcher", "reranker"):
+                        self.__dict__.pop(name, None)
+                    if (old := self.__dict__.pop("mirror", None)) is not None:
+                        old.close()
+                    self._remembered, self._remembered_name = new.fingerprint, embedder
+                    self._given = (new, *self._given[1:])
+            maintenance.rebuild_lexical(self._catalog, self._lexical, progress)
+            if self._remembered:
+                self.mirror.close()
+                shutil.rmtree(self.folder / "indexes", ignore_errors=True)
+                self._catch_up()
+            self._catalog.vacuum()
+
+
+class _Cache:
+    """The catalog's completions, in the shape that the writer takes."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def get(self, fingerprint: str, prompt_hash: str) -> Completion | None:
+        with self._catalog.read() as connection:
+            return completions.get(connection, fingerprint, prompt_hash)
+
+    def put(self, fingerprint: str, prompt_hash: str, completion: Completion) -> None:
+        with self._catalog.write() as connection:
+            completions.put(connection, fingerprint, prompt_hash, completion)
