@@ -31,7 +31,7 @@ def make_blocks(elements: tuple[Element, ...]) -> list[Block]:
     blocks: list[Block] = []
     first: int | None = None
     for i, element in enumerate(elements):
-        special = element.kind in ("table", "code", "figure")
+        special = element.kind in ("table", "code", "figure") and not element.hidden
         if not (special or element.hidden):
             first = i if first is None else first
             continue
@@ -40,7 +40,7 @@ def make_blocks(elements: tuple[Element, ...]) -> list[Block]:
             if body > first:
                 blocks.append(Block("text", first, body))
             first = body if body < i else None
-        if special and not element.hidden:
+        if special:
             blocks.append(Block(element.kind, i if first is None else first, i + 1))
         first = None
     if first is not None:

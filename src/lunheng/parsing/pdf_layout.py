@@ -55,9 +55,13 @@ def page_lines(segments: list[Segment], page: int) -> list[Line]:
     """The lines of a page in reading order."""
     lines: list[Line] = []
     for flow, members in enumerate(reading_order(segments)):
-        left = min(s.x0 for s in members)
-        right = max(s.x1 for s in members)
-        lines.extend(_join_row(row, page, flow, left, right) for row in _rows(members))
+        rows = _rows(members)
+        edges = [(row[0].x0, max(s.x1 for s in row)) for row in rows]
+        # Page numbers and the like stand outside the column: its edges are those of its longer lines.
+        enough = 0.5 * max(x1 - x0 for x0, x1 in edges)
+        left = min(x0 for x0, x1 in edges if x1 - x0 >= enough)
+        right = max(x1 for x0, x1 in edges if x1 - x0 >= enough)
+        lines.extend(_join_row(row, page, flow, left, right) for row in rows)
     return lines
 
 
@@ -213,9 +217,18 @@ def starts_paragraph(previous: Line, line: Line, pitch: float) -> bool:
     indented = line.x0 > previous.x0 + 0.8 * em and line.x0 < line.left + 6 * em
     if indented and not is_bullet(previous.text):
         return closed or not full
-    # The last line of a paragraph falls short of the right edge.
-    short = previous.x1 < previous.right - 0.25 * (previous.right - previous.left)
-    return short and (closed or not _goes_on(previous, line))
+    return _had_room(previous, line) and (closed or not _goes_on(previous, line))
+
+
+def _had_room(previous: Line, line: Line) -> bool:
+    """Whether the first word of ``line`` would have fitted at the end of ``previous``: then it was not wrapped."""
+    if abs(line.x1 - previous.x1) < line.size and abs(line.x0 - previous.x0) < line.size:
+        return False  # two lines of a block that is narrower than its column
+    if is_cjk(line.text[0]):
+        needed = 2.2 * line.size  # a mark that may not begin a line takes its neighbour along
+    else:
+        needed = (len(line.text.split(None, 1)[0]) + 1) * (line.x1 - line.x0) / len(line.text)
+    return previous.right - previous.x1 > needed + 0.6 * line.size
 
 
 def _goes_on(previous: Line, line: Line) -> bool:

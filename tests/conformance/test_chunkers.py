@@ -1,0 +1,81 @@
+"""The chunker conformance suite: every strategy, sample document, language and cap, and random documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lunheng.chunking import STRATEGIES, make_chunker
+from lunheng.config import ChunkingSettings
+from lunheng.parsing.builder import DocumentBuilder
+from lunheng.parsing.dispatch import parse_here
+from lunheng.protocols import Tokenizer
+from lunheng.testing import chunker as suite
+from lunheng.testing.samples import MAKERS, STORIES
+from lunheng.testing.tokenizers import FakeByteTokenizer, FakeTokenizer
+from lunheng.types import Document, Limits
+
+WINDOW = 512
+CAPS = (16, 40, 320)
+TOKENIZERS: tuple[Tokenizer, ...] = (FakeTokenizer(), FakeByteTokenizer())
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> list[Document]:
+    folder = tmp_path_factory.mktemp("samples")
+    return [parse_here(make(folder, story).path, Limits(), "off") for make in MAKERS.values() for story in STORIES]
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=lambda t: type(t).__name__)
+@pytest.mark.parametrize("cap", CAPS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_samples(documents: list[Document], strategy: str, cap: int, tokenizer: Tokenizer) -> None:
+    chunker = make_chunker(ChunkingSettings(strategy=strategy, size=cap, overlap=cap // 8), tokenizer, WINDOW)
+    for document in documents:
+        chunks = chunker.split(document)
+        suite.check_chunks(document, chunks, tokenizer, cap)
+        if strategy != "fixed":
+            suite.check_tables_apart(document, chunks)
+    suite.check_deterministic(chunker, documents[0])
+
+
+TEXTS = st.one_of(
+    st.text(min_size=1, max_size=300),
+    st.text(alphabet="天地玄黄宇宙洪荒，。！？\n ", min_size=1, max_size=400),
+    st.lists(st.sampled_from("The marram grows on dunes. Why? e.g. 3.14, 第三章 是的。\n\n x".split(" ")), max_size=80).map(" ".join),
+    st.integers(1, 600).map(lambda n: "x" * n),
+    st.integers(1, 60).map(lambda n: "👩‍👩‍👧‍👦" * n),
+)
+TABLES = st.lists(st.lists(st.text(max_size=30), min_size=1, max_size=4), min_size=1, max_size=30)
+ELEMENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("heading"), TEXTS, st.integers(1, 6)),
+        st.tuples(st.sampled_from(("paragraph", "list", "code", "figure")), TEXTS, st.booleans()),
+        st.tuples(st.just("table"), TABLES, st.booleans()),
+    ),
+    max_size=12,
+)
+
+
+def build(parts: list[tuple[str, object, int]]) -> Document:
+    from lunheng.parsing.tables import markdown_table
+
+    builder = DocumentBuilder(Path("/made/up.txt"), "txt", b"x")
+    for kind, content, extra in parts:
+        if kind == "heading":
+            builder.heading(str(content), extra)
+        else:
+            text = markdown_table(content) if kind == "table" else str(content)  # type: ignore[arg-type]
+            builder.add(kind, text, hidden=bool(extra), page=1)  # type: ignore[arg-type]
+    return builder.build()
+
+
+@settings(max_examples=150, deadline=None)
+@given(ELEMENTS, st.sampled_from(tuple(STRATEGIES)), st.integers(16, 90), st.integers(0, 60), st.sampled_from(TOKENIZERS))
+def test_random_documents(parts: list, strategy: str, cap: int, overlap: int, tokenizer: Tokenizer) -> None:  # type: ignore[type-arg]
+    document = build(parts)
+    chunker = make_chunker(ChunkingSettings(strategy=strategy, size=cap, overlap=overlap), tokenizer, WINDOW)
+    suite.check_chunks(document, chunker.split(document), tokenizer, cap)
