@@ -9,7 +9,6 @@ caches and re-indexing agree to the last bit.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lunheng.errors import ModelError
+from lunheng.models.onnx_session import MODEL_FILE, TOKENIZER_FILE, open_session, require_files, thread_count
 from lunheng.models.tokenizer import JsonTokenizer
 from lunheng.protocols import Vectors
 from lunheng.types import EmbedKind, content_id
@@ -26,41 +25,6 @@ from lunheng.types import EmbedKind, content_id
 log = logging.getLogger(__name__)
 
 Pooling = Literal["mean", "cls", "last"]
-MODEL_FILE = "model.onnx"
-TOKENIZER_FILE = "tokenizer.json"
-
-
-def thread_count(threads: int) -> int:
-    """``threads``, or where it is 0 the cores that this process may use."""
-    if threads:
-        return threads
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-
-
-def open_session(path: Path, threads: int) -> Any:
-    """An ONNX Runtime session on the CPU.
-
-    Raises:
-        ModelError: the file is missing or damaged.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False  # lengths vary, so a remembered layout would only take memory
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(
-            str(path),
-            options,
-            providers=["CPUExecutionProvider"],
-            # The fused kernel is five times slower than the sum and the norm apart (1.32, one thread).
-            disabled_optimizers=["SkipLayerNormFusion"],
-        )
-    except Exception as error:
-        raise ModelError(f"model {path}: ONNX Runtime cannot open it ({error}). Pull the model again.") from error
-
 
 class OnnxEmbedder:
     """Implements ``Embedder``, and gives token vectors too. Thread-safe; loads when first used."""
@@ -85,15 +49,13 @@ class OnnxEmbedder:
         Raises:
             ModelError: the folder lacks the model or its tokenizer, or they are damaged.
         """
-        for name in (MODEL_FILE, TOKENIZER_FILE):
-            if not (folder / name).is_file():
-                raise ModelError(f"embedder: {folder / name} is missing. Run: lunheng models pull NAME")
+        require_files(folder)
         self._prefixes: dict[EmbedKind, str] = {"query": query_prefix, "passage": passage_prefix}
         self._window = window
         self._pooling = pooling
         self._threads = thread_count(threads)
         self._tokenizer = JsonTokenizer(folder / TOKENIZER_FILE)
-        self._session = open_session(folder / MODEL_FILE, threads=1)
+        self._session = open_session(folder / MODEL_FILE)
         self._inputs = {i.name for i in self._session.get_inputs()}
         self._outputs = [o.name for o in self._session.get_outputs()]
         self._pooled = "sentence_embedding" in self._outputs

@@ -1,0 +1,170 @@
+"""Fetches a model's files over HTTPS: the Hugging Face hub, ModelScope, or plain URLs.
+
+Called by ``models.download``. A file goes on where the last attempt stopped (HTTP Range), and is
+checked against the registry's sha256, else against the one that the hub lists for it. Mirrors are
+set as usual: ``HF_ENDPOINT``, ``MODELSCOPE_ENDPOINT``; ``HF_TOKEN`` opens gated models.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from lunheng.errors import ModelError, ModelUnavailableError
+from lunheng.models.progress import CHUNK, Reporter, verify
+from lunheng.models.registry import HubPlace, RemoteFile, UrlPlace
+
+log = logging.getLogger(__name__)
+
+_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+_ATTEMPTS = 4
+_UNWANTED = re.compile(r"(^|/)(\.|README|LICENSE)|\.(h5|msgpack|ot|onnx_data|onnx|bin|png|jpg|pdf)$|^(onnx|openvino)/", re.IGNORECASE)
+_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
+
+
+def fetch_http(place: HubPlace | UrlPlace, folder: Path, reporter: Reporter) -> list[Path]:
+    """Fetch every file of ``place`` into ``folder`` and verify it.
+
+    Raises:
+        ModelUnavailableError: the server did not answer, or did so with an error.
+        ModelError: a file is not the one expected, or none has a checksum to go by.
+    """
+    with httpx.Client(timeout=_TIMEOUT, follow_redirects=True, headers=_headers(place)) as client:
+        files = _listed(client, place)
+        reporter.total = sum(f.size or 0 for f in files) or None
+        reporter.step("fetch")
+        paths = []
+        for file in files:
+            if file.sha256 is None:
+                raise ModelError(f"{file.path}: neither the registry nor the server gives its sha256, so it cannot be trusted.")
+            path = folder / file.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _fetch(client, _url(place, file), path, reporter)
+            verify(path, file.sha256, file.path)
+            paths.append(path)
+    return paths
+
+
+def _headers(place: HubPlace | UrlPlace) -> dict[str, str]:
+    token = os.environ.get("HF_TOKEN") if place.kind == "hub" else None
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _endpoint(place: HubPlace) -> str:
+    if place.kind == "hub":
+        return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    return os.environ.get("MODELSCOPE_ENDPOINT", "https://modelscope.cn").rstrip("/")
+
+
+def _url(place: HubPlace | UrlPlace, file: RemoteFile) -> str:
+    if isinstance(place, UrlPlace):
+        return file.path
+    path = quote(file.path)
+    if place.kind == "hub":
+        return f"{_endpoint(place)}/{place.repo}/resolve/{place.revision or 'main'}/{path}"
+    return f"{_endpoint(place)}/models/{place.repo}/resolve/{place.revision or 'master'}/{path}"
+
+
+def _listed(client: httpx.Client, place: HubPlace | UrlPlace) -> list[RemoteFile]:
+    """The files to fetch, with checksums filled in from the hub's listing where the registry has none."""
+    if isinstance(place, UrlPlace) or (place.files and all(f.sha256 for f in place.files)):
+        return list(place.files)
+    listing = _hub_listing(client, place) if place.kind == "hub" else _modelscope_listing(client, place)
+    by_path = {f.path: f for f in listing}
+    log.warning("%s: the registry has no sha256 for it; going by the checksums that the hub itself lists", place.repo)
+    if not place.files:
+        return [f for f in listing if not _UNWANTED.search(f.path)]
+    missing = [f.path for f in place.files if f.path not in by_path]
+    if missing:
+        raise ModelError(f"{place.kind} {place.repo}: has no file {', '.join(missing)}.")
+    return [
+        f.model_copy(update={"sha256": f.sha256 or by_path[f.path].sha256, "size": f.size or by_path[f.path].size})
+        for f in place.files
+    ]
+
+
+def _hub_listing(client: httpx.Client, place: HubPlace) -> list[RemoteFile]:
+    url = f"{_endpoint(place)}/api/models/{place.repo}/tree/{place.revision or 'main'}?recursive=true"
+    rows = [r for r in _json(client, url) if r["type"] == "file"]
+    return [_remote(r["path"], r.get("size"), (r.get("lfs") or {}).get("oid")) for r in rows]
+
+
+def _modelscope_listing(client: httpx.Client, place: HubPlace) -> list[RemoteFile]:
+    url = f"{_endpoint(place)}/api/v1/models/{place.repo}/repo/files?Revision={place.revision or 'master'}&Recursive=true"
+    rows = [r for r in _json(client, url)["Data"]["Files"] if r["Type"] == "blob"]
+    return [_remote(r["Path"], r.get("Size"), r.get("Sha256")) for r in rows]
+
+
+def _remote(path: str, size: int | None, sha256: str | None) -> RemoteFile:
+    """A listed file. What a server calls it never leads out of the model's folder."""
+    parts = PurePosixPath(path).parts
+    if not all(_NAME.match(p) for p in parts if not p.startswith(".")) or ".." in parts or path.startswith("/"):
+        raise ModelError(f"the server lists a file with the name {path!r}, which is not one.")
+    return RemoteFile.model_construct(path=path, name="/".join(parts), size=size or None, sha256=sha256 or None)
+
+
+def _json(client: httpx.Client, url: str) -> Any:
+    for attempt in _retrying():
+        with attempt:
+            return _checked(client.get(url), url).json()
+    raise AssertionError("unreachable: tenacity re-raises")
+
+
+def _fetch(client: httpx.Client, url: str, path: Path, reporter: Reporter) -> None:
+    """Fetch ``url`` to ``path`` by way of ``path.partial``, which is gone on with after a break."""
+    if path.is_file():
+        reporter.add(path.stat().st_size)
+        return
+    partial = path.with_name(path.name + ".partial")
+    if partial.exists():
+        reporter.add(partial.stat().st_size)
+    for attempt in _retrying():
+        with attempt:
+            _append(client, url, partial, reporter)
+    partial.rename(path)
+
+
+def _append(client: httpx.Client, url: str, partial: Path, reporter: Reporter) -> None:
+    have = partial.stat().st_size if partial.exists() else 0
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    try:
+        with client.stream("GET", url, headers=headers) as response:
+            if have and response.status_code == 416:  # everything is here already
+                return
+            _checked(response, url)
+            if have and response.status_code != 206:  # no ranges here: from the start
+                reporter.done -= have
+                have = 0
+            with partial.open("ab" if have else "wb") as out:
+                for chunk in response.iter_bytes(CHUNK):
+                    out.write(chunk)
+                    reporter.add(len(chunk))
+    except httpx.TransportError as error:
+        raise ModelUnavailableError(f"{url}: {type(error).__name__} {error}") from error
+
+
+def _checked(response: httpx.Response, url: str) -> httpx.Response:
+    status = response.status_code
+    if status == 429 or status >= 500:
+        raise ModelUnavailableError(f"{url}: the server said {status}. Try again later.")
+    if status in (401, 403):
+        raise ModelError(f"{url}: the server refuses it ({status}). Accept the model's terms there and set HF_TOKEN.")
+    if status >= 400:
+        raise ModelError(f"{url}: the server said {status}.")
+    return response
+
+
+def _retrying() -> Retrying:
+    return Retrying(
+        retry=retry_if_exception_type((ModelUnavailableError, httpx.TransportError)),
+        stop=stop_after_attempt(_ATTEMPTS),
+        wait=wait_exponential_jitter(initial=0.5, max=8),
+        reraise=True,
+    )

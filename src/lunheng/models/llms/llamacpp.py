@@ -1,0 +1,230 @@
+"""Chats with a GGUF model inside this process, through llama.cpp (the ``xllamacpp`` package).
+
+Called through ``lunheng.models.load_llm``. The model's own chat template is used. The state of the
+last prompt is kept, so a prompt that begins like the one before (the same instructions, the same
+sources) is read only from where it differs: put what stays first.
+
+llama.cpp brings a small HTTP server of its own that cannot be left out; it listens on a loopback
+port, behind a random key, and serves nothing here but exact token counts.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import secrets
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lunheng.errors import ModelError
+from lunheng.models.onnx_session import thread_count
+from lunheng.types import Completion, Message, content_id
+
+log = logging.getLogger(__name__)
+
+DEFAULT_WINDOW = 4096
+"""Tokens. A larger window costs memory whether it is used or not."""
+_PROMPT_CACHE_MIB = 256
+_GREEDY_SEED = 0
+
+
+class LlamaCppLLM:
+    """Implements ``LLM``. Loads when first used; one answer at a time, later callers wait.
+
+    With ``temperature=0`` the same prompt gives the same text, as far as the processor's sums allow:
+    a prompt read from the cache is summed in another order than one read afresh.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        name: str = "",
+        identity: str | None = None,
+        window: int = DEFAULT_WINDOW,
+        threads: int = 0,
+    ) -> None:
+        """Name the model; nothing is loaded yet.
+
+        Args:
+            path: the GGUF file.
+            identity: a checksum of the weights for the fingerprint; by default the file's name and size.
+            window: tokens of prompt and completion together; not more than the model was trained for.
+            threads: 0 for as many as there are cores.
+
+        Raises:
+            ModelError: there is no such file.
+        """
+        if not path.is_file():
+            raise ModelError(f"language model: {path} is missing. Run: lunheng models pull NAME")
+        self._path = path
+        self._name = name or path.stem
+        self._window = window
+        self._threads = thread_count(threads)
+        self._fingerprint = content_id("llama.cpp", identity or f"{path.name} {path.stat().st_size}")
+        self._lock = threading.Lock()
+        self._key = secrets.token_urlsafe(24)
+        self._server: Any = None
+        self._http: Any = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the weights and the runtime."""
+        return self._fingerprint
+
+    @property
+    def window(self) -> int:
+        """Tokens that prompt and completion may have together."""
+        return self._window
+
+    def count(self, text: str) -> int:
+        """Exactly the model's tokens of ``text``."""
+        self._loaded()
+        answer = self._http.post("/tokenize", json={"content": text, "add_special": False})
+        return len(answer.json()["tokens"])
+
+    def generate(
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        stop: Sequence[str] = (),
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+    ) -> Completion:
+        """The model's answer. With ``schema``, a JSON Schema, the text is JSON that fits it (unless it was cut).
+
+        Raises:
+            ModelError: the messages do not fit the window, or the model cannot be loaded or run.
+        """
+        payload = self._payload(messages, stop, max_tokens, temperature)
+        if schema is not None:
+            payload["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(schema)}}
+        text, reason, usage = [], "stop", {}
+        for chunk in self._chunks(payload):
+            usage = chunk.get("usage") or usage
+            for choice in chunk.get("choices", ()):
+                text.append(choice["delta"].get("content") or "")
+                reason = choice.get("finish_reason") or reason
+        return Completion(
+            "".join(text), self._name, usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0), reason
+        )
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        stop: Sequence[str] = (),
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+    ) -> Iterator[str]:
+        """The answer piece by piece, as it is written. Closing the iterator stops the model."""
+        for chunk in self._chunks(self._payload(messages, stop, max_tokens, temperature)):
+            for choice in chunk.get("choices", ()):
+                if piece := choice["delta"].get("content"):
+                    yield piece
+
+    def close(self) -> None:
+        """Give the memory back; the next call would load the model again."""
+        with self._lock:
+            if self._http is not None:
+                self._http.close()
+            self._server = self._http = None
+
+    def _payload(
+        self, messages: Sequence[Message], stop: Sequence[str], max_tokens: int, temperature: float
+    ) -> dict[str, Any]:
+        payload: dict[str, Any] = {
+            "messages": [{"role": m.role, "content": m.content} for m in messages],
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "cache_prompt": True,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if stop:
+            payload["stop"] = list(stop)
+        if temperature == 0:
+            payload |= {"top_k": 1, "seed": _GREEDY_SEED}
+        return payload
+
+    def _chunks(self, payload: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Run on a thread of its own, so that Ctrl-C and a reader who leaves both stop the model."""
+        pieces: queue.SimpleQueue[dict[str, Any] | BaseException | None] = queue.SimpleQueue()
+        left = threading.Event()
+
+        def take(chunk: dict[str, Any]) -> bool:
+            pieces.put(chunk)
+            return left.is_set()  # True tells llama.cpp to stop
+
+        def run() -> None:
+            try:
+                server = self._loaded()
+                with self._lock:
+                    if not left.is_set():
+                        server.handle_chat_completions(payload, take)
+                pieces.put(None)
+            except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, which raises it
+                pieces.put(error)
+
+        worker = threading.Thread(target=run, name=f"llama.cpp {self._name}", daemon=True)
+        worker.start()
+        try:
+            while (piece := pieces.get()) is not None:
+                if isinstance(piece, BaseException):
+                    raise piece
+                self._raise_if_error(piece)
+                yield piece
+        finally:
+            left.set()
+            worker.join()
+
+    def _raise_if_error(self, chunk: dict[str, Any]) -> None:
+        if (error := chunk.get("error")) is None:
+            return
+        if error.get("type") == "exceed_context_size_error":
+            raise ModelError(
+                f"{self._name}: the prompt has {error.get('n_prompt_tokens')} tokens and the window is {self._window}. "
+                "Give fewer or shorter sources (answering.context_tokens)."
+            )
+        raise ModelError(f"{self._name}: llama.cpp says: {error.get('message', error)}")
+
+    def _loaded(self) -> Any:
+        with self._lock:
+            if self._server is None:
+                self._load()
+            return self._server
+
+    def _load(self) -> None:
+        import httpx
+        import xllamacpp
+
+        params = xllamacpp.CommonParams()
+        params.model.path = str(self._path)
+        params.n_ctx = self._window
+        params.n_parallel = 1
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
+        params.cache_ram_mib = _PROMPT_CACHE_MIB
+        params.n_gpu_layers = 0
+        params.fit_params = False
+        params.warmup = False
+        params.verbosity = -1
+        params.hostnames, params.port, params.api_keys = ["127.0.0.1"], 0, [self._key]
+        params.n_threads_http = 2
+        params.ui = params.endpoint_slots = False
+        try:
+            self._server = xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise ModelError(
+                f"{self._name}: llama.cpp cannot load {self._path} ({error}). "
+                "It may be damaged, or too large for the memory: pull it again, or take a smaller model."
+            ) from error
+        self._http = httpx.Client(
+            base_url=self._server.listening_address,
+            headers={"Authorization": f"Bearer {self._key}"},
+            timeout=30.0,
+            trust_env=False,  # a proxy has no business on the loopback
+        )
+        log.info("language model %s loaded, %d threads, window %d", self._name, self._threads, self._window)
