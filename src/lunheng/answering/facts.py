@@ -19,12 +19,14 @@ _DATES = [
     ),
     re.compile(r"(?<!\d)(?P<y>(?:19|20)\d\d)\s*年\s*(?P<m>1[0-2]|0?[1-9])\s*月"),
     re.compile(r"(?<!\d)(?P<m>1[0-2]|0?[1-9])\s*月\s*(?P<d>3[01]|[12]\d|0?[1-9])\s*[日号]"),
-    re.compile(rf"\b(?P<mn>{_MONTH})\s+(?P<d>3[01]|[12]\d|0?[1-9]){_ORDINAL}(?:\s*,?\s*(?P<y>(?:19|20)\d\d))?\b", re.I),
+    re.compile(
+        rf"\b(?P<mn>{_MONTH})\s+(?P<d>3[01]|[12]\d|0?[1-9]){_ORDINAL}(?:\s*,?\s*(?P<y>(?:19|20)\d\d))?\b", re.I | re.A
+    ),
     re.compile(
         rf"\b(?P<d>3[01]|[12]\d|0?[1-9]){_ORDINAL}\s+(?:of\s+)?(?P<mn>{_MONTH})(?:\s*,?\s*(?P<y>(?:19|20)\d\d))?\b",
         re.I,
     ),
-    re.compile(rf"\b(?P<mn>{_MONTH})\s+(?P<y>(?:19|20)\d\d)\b", re.I),
+    re.compile(rf"\b(?P<mn>{_MONTH})\s+(?P<y>(?:19|20)\d\d)\b", re.I | re.A),
 ]
 _TIMES = [
     re.compile(
@@ -34,7 +36,7 @@ _TIMES = [
     re.compile(
         r"(?P<half>凌晨|早上|上午|中午|下午|傍晚|晚上|夜里)?\s*(?<![\d.])(?P<h>[01]?\d|2[0-4])\s*[点时](?!间|候|效)\s*(?:(?P<mi>[0-5]?\d)\s*分?|(?P<ban>半))?"
     ),
-    re.compile(r"(?<![\d.:])(?P<h>1[0-2]|[1-9])\s*(?P<ap>[ap]\.?m\.?)(?![a-z])", re.I),
+    re.compile(r"(?<![\d.:])(?P<h>1[0-2]|[1-9])\s*(?P<ap>[ap]\.?m\.?)(?![a-z])", re.I | re.A),
 ]
 _AFTERNOON = {"下午", "傍晚", "晚上", "夜里"}
 
@@ -44,18 +46,40 @@ _HAN_NUMBER = re.compile(r"[零〇一二两三四五六七八九十百千万亿]
 _WORDS = {
     w: i
     for i, w in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+            "twenty",
+        ]
     )
 } | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100}
 _WORD_NUMBER = re.compile(
     r"\b("
     + "|".join(sorted(_WORDS, key=len, reverse=True))
     + r")(?:-(one|two|three|four|five|six|seven|eight|nine))?\b",
-    re.I,
+    re.I | re.A,
 )
 _NUMBER = re.compile(
     r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?P<scale>\s*(?:万亿|万|亿|千(?!米|克|瓦)|百万|million\b|billion\b|thousand\b|k\b))?",
-    re.I,
+    re.I | re.A,
 )
 _SCALES = {
     "万亿": 1e12,
@@ -68,7 +92,7 @@ _SCALES = {
     "thousand": 1e3,
     "k": 1e3,
 }
-_CURRENCY = re.compile(r"(¥|￥|\$|€|£|rmb|cny|usd|eur|人民币)\s*$", re.I)
+_CURRENCY = re.compile(r"(¥|￥|\$|€|£|rmb|cny|usd|eur|人民币)\s*$", re.I | re.A)
 
 _UNIT_NAMES = {
     "day": "天 日 个工作日 工作日 个自然日 day days",
@@ -97,7 +121,7 @@ _UNIT = re.compile(
     r"[\s-]*(?:(?:working|business|calendar)\s+)?("
     + "|".join(re.escape(u) for u in sorted((u for u in _UNITS if not u.isascii() or u == "%"), key=len, reverse=True))
     + r"|[a-z]+)",
-    re.I,
+    re.I | re.A,
 )
 _SYMBOLS = {
     "¥": "yuan",
@@ -217,8 +241,8 @@ def _quantities(text: str) -> list[Quantity]:
     return found
 
 
-_CODE = re.compile(r"\b(?=[A-Za-z0-9._/-]*[A-Za-z])(?=[A-Za-z0-9._/-]*\d)[A-Za-z0-9]+(?:[-._/][A-Za-z0-9]+)*\b")
-_CAPITALISED = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][a-z]*)*\b|\b[A-Z]{2,}\b")
+_CODE = re.compile(r"\b(?=[A-Za-z0-9._/-]*[A-Za-z])(?=[A-Za-z0-9._/-]*\d)[A-Za-z0-9]+(?:[-._/][A-Za-z0-9]+)*\b", re.A)
+_CAPITALISED = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][a-z]*)*\b|\b[A-Z]{2,}\b", re.A)
 _SENTENCE_START = re.compile(r"(?:^|[.!?。!?::;\n]\s*|[\"“「]\s*)$")
 
 
@@ -229,15 +253,62 @@ def names(text: str) -> set[str]:
     for match in _CAPITALISED.finditer(text):
         word = match.group()
         opens = bool(_SENTENCE_START.search(text[: match.start()]))
-        month = word[:3].lower() in _MONTHS and re.fullmatch(_MONTH, word, re.I)
+        month = word[:3].lower() in _MONTHS and re.fullmatch(_MONTH, word, re.I | re.A)
         if (word.isupper() or not opens) and not month and word.lower() not in _COMMON:
             found.add(word.casefold())
     return found | _han_names(text)
 
 
-_UNIT_LIKE = re.compile(r"\d+(?:\.\d+)?(?:st|nd|rd|th|k|kb|mb|gb|tb|am|pm|h|m|s|d|x|km|kg|ms|min)", re.I)
+_UNIT_LIKE = re.compile(r"\d+(?:\.\d+)?(?:st|nd|rd|th|k|kb|mb|gb|tb|am|pm|h|m|s|d|x|km|kg|ms|min)", re.I | re.A)
 _COMMON = frozenset(
-    ["the", "a", "an", "i", "it", "its", "in", "on", "at", "of", "for", "and", "or", "but", "if", "no", "not", "yes", "this", "that", "these", "those", "there", "they", "he", "she", "we", "you", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "source", "sources", "according", "am", "pm", "utc"]
+    [
+        "the",
+        "a",
+        "an",
+        "i",
+        "it",
+        "its",
+        "in",
+        "on",
+        "at",
+        "of",
+        "for",
+        "and",
+        "or",
+        "but",
+        "if",
+        "no",
+        "not",
+        "yes",
+        "this",
+        "that",
+        "these",
+        "those",
+        "there",
+        "they",
+        "he",
+        "she",
+        "we",
+        "you",
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+        "source",
+        "sources",
+        "according",
+        "cny",
+        "rmb",
+        "usd",
+        "eur",
+        "gbp",
+        "am",
+        "pm",
+        "utc",
+    ]
 )
 
 
@@ -254,11 +325,11 @@ def _han_names(text: str) -> set[str]:
 _NEGATION = re.compile(
     r"不(?!仅|但|断|同|少于|超过|低于|得不|管|论|过[,,]|久|妨|止)|没有|没(?!收)|无(?!论|线|人机|锡|忧)|未(?!来|婚)|禁止|严禁|切勿|非(?!常|洲)"
     r"|\b(?:not|no|never|none|neither|nor|without|cannot|prohibited|forbidden)\b|n['’]t\b",
-    re.I,
+    re.I | re.A,
 )
 _BOUNDS = re.compile(
     r"不(?:少于|超过|低于|高于|得(?:少于|超过|低于|高于|多于))|no (?:more|less|fewer|later|earlier) than|not (?:more|less|exceed)",
-    re.I,
+    re.I | re.A,
 )
 
 

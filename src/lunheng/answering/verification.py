@@ -25,6 +25,7 @@ from lunheng.types import Citation, SentenceCheck, Source, Verdict
 # topic, overlap little around these (benchmarks/verification.py measures it on the example questions).
 SUPPORTED = 0.87
 PARTLY = 0.83
+_AS_CLOSE = 0.02
 
 _MARKER = re.compile(r"\s*[\[【［](\d+(?:\s*[,，、]\s*\d+)*)[\]】］]")
 _ENDED = re.compile(r"([。！？；.!?;]+[”」』\"']?)((?:\s*[\[【［]\d+(?:\s*[,，、]\s*\d+)*[\]】］])+)")
@@ -63,6 +64,8 @@ class _Evidence:
     best: int
     """Index of the sentence of the source that it rests on."""
     cosine: float
+    cosines: Vectors
+    """Of every sentence of the source."""
 
 
 def verify(text: str, sources: Sequence[Source], question: str, reader: SentenceReader) -> Checked:
@@ -81,6 +84,7 @@ def verify(text: str, sources: Sequence[Source], question: str, reader: Sentence
         numbers = [n for n in cited if n in by_number]
         evidence = [_weigh(by_number[n], passages[n], sentence, vector) for n in numbers]
         verdict, reasons = _judge(sentence, question, evidence)
+        tried: list[str] = []
         if verdict != "supported":  # also where it cites none: does another source say it?
             others = [_weigh(by_number[n], passages[n], sentence, vector) for n in by_number if n not in numbers]
             for other in sorted(others, key=lambda e: -e.cosine):
@@ -88,6 +92,9 @@ def verify(text: str, sources: Sequence[Source], question: str, reader: Sentence
                 if _BETTER[second] > _BETTER[verdict]:
                     notes.append(f"cited [{other.source.n}] instead of {numbers or 'nothing'}: {sentence[:60]}")
                     verdict, reasons, evidence = second, why, [other]
+                elif not evidence and not tried:
+                    tried = [f"no source is cited, and by the nearest, [{other.source.n}], {why[0]}"]
+            reasons = reasons or tried
         checks.append(SentenceCheck(sentence, tuple(e.source.n for e in evidence), verdict, tuple(reasons)))
         for item in evidence:
             citation = _citation(item, verdict)
@@ -149,14 +156,18 @@ def _weigh(source: Source, passage: Passage, sentence: str, vector: Vectors) -> 
         )
         scores[index] += 0.03 * same + 0.05 * overlap(sentence, passage.sentence(int(index)))
     best = int(np.argmax(scores))
-    return _Evidence(source, passage, best, float(cosines[best]))
+    return _Evidence(source, passage, best, float(cosines[best]), cosines)
 
 
 def _judge(sentence: str, question: str, evidence: Sequence[_Evidence]) -> tuple[Verdict, list[str]]:
     if not evidence:
-        return "unsupported", ["no source is cited and none says it"]
+        return "unsupported", []
     said = facts.extract(sentence)
-    held = facts.extract("\n".join(e.passage.chunk.full_text for e in evidence))
+    near = "\n".join(_near(e) for e in evidence)
+    held = facts.extract(near)
+    if (said.quantities & held.quantities) or (said.dates & held.dates):
+        # With one of them where the claim rests, the others may stand elsewhere in the source.
+        held = facts.extract("\n".join(e.passage.chunk.full_text for e in evidence))
     asked = facts.extract(question)
     reasons = _missing(said, held, asked, sentence, evidence, question)
     if not reasons and (why := _polarity(sentence, evidence)):
@@ -165,14 +176,32 @@ def _judge(sentence: str, question: str, evidence: Sequence[_Evidence]) -> tuple
         return "unsupported", reasons
     cosine = max(e.cosine for e in evidence)
     exact = bool(said.quantities - asked.quantities or said.dates or said.times)
-    shared = max(overlap(sentence, e.passage.chunk.full_text) for e in evidence)
-    # Exact facts that agree, or words that are nearly all the source's own, make up for a lower cosine
-    # (table rows, list items and short answers embed far from the sentence that restates them).
-    if cosine >= SUPPORTED or (cosine >= PARTLY and (exact or shared >= 0.6)) or shared >= 0.85:
+    shared = overlap(sentence, near)
+    translated = all(_han(sentence) != _han(e.passage.chunk.text) for e in evidence)
+    # Exact facts that agree, or words that are nearly all the source's own, make up for a lower cosine (table
+    # rows, list items and short answers embed far from the sentence that restates them).
+    if cosine >= SUPPORTED and (shared >= 0.2 or translated):
+        return "supported", []
+    bridged = translated and cosine >= 0.86
+    if cosine >= PARTLY and (shared >= 0.6 or (exact and (shared >= 0.35 or bridged))):
+        return "supported", []
+    if shared >= 0.85:
         return "supported", []
     if cosine >= PARTLY or shared >= 0.5:
         return "partly", [f"meaning agrees only in part (cosine {cosine:.2f})"]
     return "unsupported", [f"no sentence of the source says it (cosine {cosine:.2f})"]
+
+
+def _han(text: str) -> bool:
+    return detect_language(text) == "zh"
+
+
+def _near(item: _Evidence) -> str:
+    """The part of a source that may vouch for exact facts: headings, the sentence that the claim rests on, those
+    beside it and those about as close in meaning; a number elsewhere in the chunk is about something else."""
+    spans = range(len(item.passage.spans))
+    near = [i for i in spans if abs(i - item.best) <= 1 or item.cosines[i] >= item.cosine - _AS_CLOSE]
+    return "\n".join([item.passage.chunk.prefix, *(item.passage.sentence(i) for i in near)])
 
 
 def _missing(
@@ -197,12 +226,11 @@ def _missing(
     for time in said.times:
         if not any(time == other or (time + 720) % 1440 == other for other in held.times | asked.times):
             reasons.append(f"the time {time // 60:02d}:{time % 60:02d} is not in the source")
-    numbers = f"{normalise(question)} " + " ".join(normalise(e.passage.chunk.full_text) for e in evidence)
-    source_is_han = any(detect_language(e.passage.chunk.text) == "zh" for e in evidence)
+    whole = f"{normalise(question)} " + " ".join(normalise(e.passage.chunk.full_text) for e in evidence)
+    same_language = any(_han(e.passage.chunk.text) == _han(sentence) for e in evidence)
     for name in sorted(said.names):
-        latin = name.isascii()
-        # A name may be translated where the languages differ; then only the meaning can be compared.
-        if (latin or source_is_han) and normalise(name) not in numbers and (latin or detect_language(sentence) == "zh"):
+        # A name may be translated where the languages differ; then only codes can be compared.
+        if (same_language or any(c.isdigit() for c in name)) and normalise(name) not in whole:
             reasons.append(f"the name {name} is not in the source")
     return reasons
 
