@@ -23,7 +23,7 @@ TEXTS = [
     "GPU服务器型号 XG-2000，固件 3.11.7。",
     "王芳负责GPU服务器的采购。",
     "The Who played in London; the band who played was loud.",
-    "備份資料庫需要使用管理員帳號。",
+    "備份資料庫需要使用管理員帳號 ___。",
     "",
 ]
 QUERIES = ["数据库", "向量数据库检索", "GPU服务器 XG2000", "nearest neighbours database", "the who", "王芳", "备份"]

@@ -13,7 +13,7 @@ Three parts, all in the catalog's file:
 - ``lexical_postings``: for each term and each block of 8,192 keys, the offsets and counts as one
   blob. Chunks wait in ``lexical_chunks`` (``merged = 0``) until 1,024 have come together and are
   then folded in at once; a search reads the waiting ones straight from their rows.
-- ``lexical_terms``: the numbers of the terms. Term 0 is every chunk's length.
+- ``lexical_terms``: the numbers of the terms, from 1. Postings of number 0 are the chunks' lengths.
 
 A search reads only its own terms' blobs and adds them up in numpy. Nothing is approximated and no
 frequent term is dropped.
@@ -51,7 +51,6 @@ _SCHEMA = (
     "CREATE INDEX IF NOT EXISTS lexical_waiting ON lexical_chunks (key) WHERE merged = 0",
     # id = term << 32 | block: one b-tree seek a term, its blocks side by side.
     "CREATE TABLE IF NOT EXISTS lexical_postings (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
-    "INSERT OR IGNORE INTO lexical_terms (id, term) VALUES (0, '')",
 )
 _TABLES = ("lexical_postings", "lexical_chunks", "lexical_terms")
 
@@ -141,9 +140,13 @@ class SqliteLexicalIndex:
 
     def merge(self, connection: Connection) -> None:
         """Fold the waiting chunks into the postings. ``add`` does so by itself when enough wait."""
-        keys, term, count = _waiting(connection)
-        if not keys.size:
+        waiting = _waiting(connection)
+        if not waiting.keys.size:
             return
+        sizes = np.diff(waiting.ends, prepend=0)
+        keys = np.concatenate([waiting.keys, np.repeat(waiting.keys, sizes)])
+        term = np.concatenate([np.full(waiting.keys.size, _LENGTH_TERM), waiting.terms.astype(np.int64)])
+        count = np.concatenate([waiting.lengths, waiting.counts])
         ids = (term << 32) | (keys // _BLOCK)
         order = np.lexsort((keys, ids))
         ids, keys = ids[order], keys[order]
@@ -226,19 +229,32 @@ def _decode(data: bytes, dtype: np.dtype[np.void]) -> Postings:
     return np.frombuffer(data, dtype=dtype)
 
 
-def _waiting(connection: Connection) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """(key, term, count) of every posting not yet merged, lengths (term 0) included."""
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """The chunks not yet merged: row ``i`` holds the postings from ``ends[i - 1]`` to ``ends[i]``."""
+
+    keys: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    terms: NDArray[np.uint32]
+    counts: NDArray[np.uint32]
+
+    def read(self, term: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        if term == _LENGTH_TERM:
+            return self.keys, self.lengths
+        at = np.flatnonzero(self.terms == term)
+        return self.keys[np.searchsorted(self.ends, at, side="right")], self.counts[at].astype(np.int64)
+
+
+def _waiting(connection: Connection) -> _Waiting:
     rows = connection.exec_driver_sql("SELECT key, length, data FROM lexical_chunks WHERE merged = 0").fetchall()
-    if not rows:
-        empty = np.empty(0, dtype=np.int64)
-        return empty, empty, empty
     forward = _decode(b"".join(row[2] for row in rows), _FORWARD)
-    sizes = [len(row[2]) // _FORWARD.itemsize for row in rows]
-    own = np.array([row[0] for row in rows], dtype=np.int64)
-    return (
-        np.concatenate([own, np.repeat(own, sizes)]),
-        np.concatenate([np.zeros(own.size, dtype=np.int64), forward["term"].astype(np.int64)]),
-        np.concatenate([np.array([row[1] for row in rows], dtype=np.int64), forward["count"].astype(np.int64)]),
+    return _Waiting(
+        np.array([row[0] for row in rows], dtype=np.int64),
+        np.array([row[1] for row in rows], dtype=np.int64),
+        np.cumsum([len(row[2]) // _FORWARD.itemsize for row in rows], dtype=np.int64),
+        np.ascontiguousarray(forward["term"]),
+        np.ascontiguousarray(forward["count"]),
     )
 
 
@@ -254,35 +270,23 @@ def _drop_postings(connection: Connection, number: int, offsets: list[int]) -> N
         connection.exec_driver_sql("DELETE FROM lexical_postings WHERE id = ?", (number,))
 
 
-class _Reader:
-    """The postings of a few terms as (key, count), merged and waiting together."""
-
-    def __init__(self, connection: Connection, wanted: Sequence[int]) -> None:
-        self._connection = connection
-        keys, term, count = _waiting(connection)
-        mine = np.isin(term, np.array([_LENGTH_TERM, *wanted]))
-        self._keys, self._term, self._count = keys[mine], term[mine], count[mine]
-
-    def read(self, term: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        rows = self._connection.exec_driver_sql(
-            "SELECT id, data FROM lexical_postings WHERE id BETWEEN ? AND ?", (term << 32, term << 32 | 0xFFFFFFFF)
-        ).fetchall()
-        mine = self._term == term
-        keys, counts = [self._keys[mine]], [self._count[mine].astype(np.float64)]
-        if rows:
-            postings = _decode(b"".join(row[1] for row in rows), _POSTING)
-            sizes = [len(row[1]) // _POSTING.itemsize for row in rows]
-            bases = np.repeat(np.array([(row[0] & 0xFFFFFFFF) * _BLOCK for row in rows], dtype=np.int64), sizes)
-            keys.append(bases + postings["offset"])
-            counts.append(postings["count"].astype(np.float64))
-        return np.concatenate(keys), np.concatenate(counts)
+def _read(connection: Connection, waiting: _Waiting, term: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The (keys, counts) of a term, merged and waiting together."""
+    rows = connection.exec_driver_sql(
+        "SELECT id, data FROM lexical_postings WHERE id BETWEEN ? AND ?", (term << 32, term << 32 | 0xFFFFFFFF)
+    ).fetchall()
+    postings = _decode(b"".join(row[1] for row in rows), _POSTING)
+    sizes = [len(row[1]) // _POSTING.itemsize for row in rows]
+    bases = np.repeat(np.array([(row[0] & 0xFFFFFFFF) * _BLOCK for row in rows], dtype=np.int64), sizes)
+    keys, counts = waiting.read(term)
+    return np.concatenate([bases + postings["offset"], keys]), np.concatenate([postings["count"], counts], dtype=np.float64)
 
 
 def _score(connection: Connection, query: Counter[str]) -> _Scores:
     """BM25 of every chunk for ``query`` (term to its count in the query)."""
     numbers = _numbers(connection, list(query))
-    reader = _Reader(connection, list(numbers.values()))
-    keys, lengths = reader.read(_LENGTH_TERM)
+    waiting = _waiting(connection)
+    keys, lengths = _read(connection, waiting, _LENGTH_TERM)
     blocks = np.unique(keys // _BLOCK)
     norm = np.zeros(blocks.size * _BLOCK)
     scores, coverage = np.zeros_like(norm), np.zeros_like(norm)
@@ -294,7 +298,7 @@ def _score(connection: Connection, query: Counter[str]) -> _Scores:
         norm[place(keys)] = K1 * (1 - B + B * lengths / max(lengths.mean(), 1.0))
     found, idf_sum, found_idf = 0, 0.0, 0.0
     for term, repeats in query.items():
-        held, counts = reader.read(numbers[term]) if term in numbers else (keys[:0], lengths[:0])
+        held, counts = _read(connection, waiting, numbers[term]) if term in numbers else (keys[:0], lengths[:0])
         idf = float(np.log1p((keys.size - held.size + 0.5) / (held.size + 0.5)))
         idf_sum += idf
         if held.size:

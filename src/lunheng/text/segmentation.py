@@ -53,7 +53,7 @@ def terms(text: str, for_query: bool = False) -> list[str]:
     A query drops its stop words unless it has nothing else; the index keeps them, so that a query
     made of stop words alone (The Who) still finds its passages.
     """
-    found = [term for match in _TOKEN.finditer(simplify(text)) for term in _expand(match, for_query)]
+    found = [term for match in _TOKEN.finditer(simplify(text)) for term in _expand(match, for_query) if term]
     if for_query:
         return [term for term in found if term not in STOP_WORDS] or found
     return found
