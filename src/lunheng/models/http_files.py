@@ -18,14 +18,14 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from lunheng.errors import ModelError, ModelUnavailableError
-from lunheng.models.progress import CHUNK, Reporter, verify
+from lunheng.models.progress import CHUNK, Reporter, verify, verify_git_blob
 from lunheng.models.registry import HubPlace, RemoteFile, UrlPlace
 
 log = logging.getLogger(__name__)
 
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _ATTEMPTS = 4
-_UNWANTED = re.compile(r"(^|/)(\.|README|LICENSE)|\.(h5|msgpack|ot|onnx_data|onnx|bin|png|jpg|pdf)$|^(onnx|openvino)/", re.IGNORECASE)
+_UNWANTED = re.compile(r"(^|/)(\.|README|LICENSE)|\.(h5|msgpack|ot|png|jpg|pdf|gguf)$|^(onnx|openvino)/", re.IGNORECASE)
 _NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
 
 
@@ -42,12 +42,17 @@ def fetch_http(place: HubPlace | UrlPlace, folder: Path, reporter: Reporter) -> 
         reporter.step("fetch")
         paths = []
         for file in files:
-            if file.sha256 is None:
-                raise ModelError(f"{file.path}: neither the registry nor the server gives its sha256, so it cannot be trusted.")
+            if file.sha256 is None and file.git_blob is None:
+                raise ModelError(
+                    f"{file.path}: neither the registry nor the server gives its checksum, so it is not used."
+                )
             path = folder / file.name
             path.parent.mkdir(parents=True, exist_ok=True)
             _fetch(client, _url(place, file), path, reporter)
-            verify(path, file.sha256, file.path)
+            if file.sha256 is not None:
+                verify(path, file.sha256, file.path)
+            elif file.git_blob is not None:
+                verify_git_blob(path, file.git_blob, file.path)
             paths.append(path)
     return paths
 
@@ -80,34 +85,46 @@ def _listed(client: httpx.Client, place: HubPlace | UrlPlace) -> list[RemoteFile
     by_path = {f.path: f for f in listing}
     log.warning("%s: the registry has no sha256 for it; going by the checksums that the hub itself lists", place.repo)
     if not place.files:
-        return [f for f in listing if not _UNWANTED.search(f.path)]
+        wanted = [f for f in listing if not _UNWANTED.search(f.path)]
+        if any(f.path.endswith(".safetensors") for f in wanted):  # the same weights as in the .bin
+            wanted = [f for f in wanted if not f.path.endswith(".bin")]
+        return wanted
     missing = [f.path for f in place.files if f.path not in by_path]
     if missing:
         raise ModelError(f"{place.kind} {place.repo}: has no file {', '.join(missing)}.")
-    return [
-        f.model_copy(update={"sha256": f.sha256 or by_path[f.path].sha256, "size": f.size or by_path[f.path].size})
-        for f in place.files
-    ]
+    return [_with_checksum(f, by_path[f.path]) for f in place.files]
+
+
+def _with_checksum(wanted: RemoteFile, listed: RemoteFile) -> RemoteFile:
+    if wanted.sha256:
+        return wanted
+    known = {"sha256": listed.sha256, "git_blob": listed.git_blob, "size": wanted.size or listed.size}
+    return wanted.model_copy(update=known)
 
 
 def _hub_listing(client: httpx.Client, place: HubPlace) -> list[RemoteFile]:
     url = f"{_endpoint(place)}/api/models/{place.repo}/tree/{place.revision or 'main'}?recursive=true"
     rows = [r for r in _json(client, url) if r["type"] == "file"]
-    return [_remote(r["path"], r.get("size"), (r.get("lfs") or {}).get("oid")) for r in rows]
+    # Small files are plain git blobs there, and have git's checksum instead of a sha256.
+    return [_remote(r["path"], r.get("size"), (r.get("lfs") or {}).get("oid"), r.get("oid")) for r in rows]
 
 
 def _modelscope_listing(client: httpx.Client, place: HubPlace) -> list[RemoteFile]:
-    url = f"{_endpoint(place)}/api/v1/models/{place.repo}/repo/files?Revision={place.revision or 'master'}&Recursive=true"
+    url = (
+        f"{_endpoint(place)}/api/v1/models/{place.repo}/repo/files?Revision={place.revision or 'master'}&Recursive=true"
+    )
     rows = [r for r in _json(client, url)["Data"]["Files"] if r["Type"] == "blob"]
     return [_remote(r["Path"], r.get("Size"), r.get("Sha256")) for r in rows]
 
 
-def _remote(path: str, size: int | None, sha256: str | None) -> RemoteFile:
+def _remote(path: str, size: int | None, sha256: str | None, git_blob: str | None = None) -> RemoteFile:
     """A listed file. What a server calls it never leads out of the model's folder."""
     parts = PurePosixPath(path).parts
     if not all(_NAME.match(p) for p in parts if not p.startswith(".")) or ".." in parts or path.startswith("/"):
         raise ModelError(f"the server lists a file with the name {path!r}, which is not one.")
-    return RemoteFile.model_construct(path=path, name="/".join(parts), size=size or None, sha256=sha256 or None)
+    return RemoteFile.model_construct(
+        path=path, name="/".join(parts), size=size or None, sha256=sha256 or None, git_blob=git_blob
+    )
 
 
 def _json(client: httpx.Client, url: str) -> Any:

@@ -30,7 +30,9 @@ def require_files(folder: Path) -> None:
     """
     for name in (MODEL_FILE, TOKENIZER_FILE):
         if not (folder / name).is_file():
-            raise ModelError(f"model: {folder / name} is missing. `lunheng models list` names models that can be pulled.")
+            raise ModelError(
+                f"model: {folder / name} is missing. `lunheng models list` names models that can be pulled."
+            )
 
 
 def open_session(path: Path) -> Any:

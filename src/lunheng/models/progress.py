@@ -68,3 +68,12 @@ def verify(path: Path, sha256: str, what: str) -> None:
     if found != sha256:
         path.unlink()
         raise ModelError(f"{what}: sha256 is {found}, expected {sha256}. The file was changed or cut; it was deleted.")
+
+
+def verify_git_blob(path: Path, blob: str, what: str) -> None:
+    """As ``verify``, by git's id of the content (SHA-1 over a header and the bytes)."""
+    data = path.read_bytes()
+    found = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    if found != blob:
+        path.unlink()
+        raise ModelError(f"{what}: git's checksum is {found}, expected {blob}. It was deleted.")

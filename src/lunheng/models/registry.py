@@ -36,6 +36,8 @@ class RemoteFile(_Strict):
     size: int | None = Field(None, gt=0)
     sha256: Sha256 | None = None
     """Where it is not given, the hub's own checksum is used, and the log says so."""
+    git_blob: str | None = None
+    """Git's id of a small file; filled in from the hub's listing."""
 
 
 class PackagePlace(_Strict):

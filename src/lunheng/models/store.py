@@ -46,7 +46,9 @@ def installed(name: str) -> tuple[Path, Manifest] | None:
         manifest = Manifest(**json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
         gone = [f for f in manifest.files if not (folder / f).is_file()]
     except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"model {name}: {folder / MANIFEST} is damaged ({error}). {remedy(name, force=True)}") from error
+        raise ModelError(
+            f"model {name}: {folder / MANIFEST} is damaged ({error}). {remedy(name, force=True)}"
+        ) from error
     if gone:
         raise ModelError(f"model {name}: {folder} lacks {', '.join(gone)}. {remedy(name, force=True)}")
     return folder, manifest

@@ -15,7 +15,12 @@ from lunheng.errors import ModelError
 class JsonTokenizer:
     """Wraps the ``tokenizers`` library. Thread-safe."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, pair_window: int | None = None) -> None:
+        """Read ``path``; ``pair_window`` is the most tokens of a pair, of which the longer text is cut first.
+
+        Raises:
+            ModelError: the file is missing or damaged.
+        """
         from tokenizers import Tokenizer
 
         try:
@@ -24,6 +29,8 @@ class JsonTokenizer:
         except Exception as error:
             raise ModelError(f"tokenizer {path}: cannot be read ({error}). Pull the model again.") from error
         self._tokenizer.no_truncation()
+        if pair_window is not None:
+            self._tokenizer.enable_truncation(pair_window, strategy="longest_first")
         self._tokenizer.no_padding()
 
     def count(self, text: str) -> int:

@@ -12,19 +12,19 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lunheng.models.onnx_session import MODEL_FILE, TOKENIZER_FILE, open_session, require_files, thread_count
+from lunheng.models.registry import Pooling
 from lunheng.models.tokenizer import JsonTokenizer
 from lunheng.protocols import Vectors
 from lunheng.types import EmbedKind, content_id
 
 log = logging.getLogger(__name__)
 
-Pooling = Literal["mean", "cls", "last"]
 
 class OnnxEmbedder:
     """Implements ``Embedder``, and gives token vectors too. Thread-safe; loads when first used."""
@@ -118,7 +118,9 @@ class OnnxEmbedder:
         inputs = [self._truncated(e) for e in encodings]
         cut = sum(len(e.ids) > self._window for e in encodings)
         if cut:
-            log.warning("%d of %d texts are longer than the model's %d tokens and were cut", cut, len(texts), self._window)
+            log.warning(
+                "%d of %d texts are longer than the model's %d tokens and were cut", cut, len(texts), self._window
+            )
         if len(texts) == 1 or self._threads == 1:
             return [compute(*i) for i in inputs]
         order = sorted(range(len(inputs)), key=lambda i: -len(inputs[i][0]))
@@ -147,10 +149,15 @@ class OnnxEmbedder:
 
     def _vector(self, ids: NDArray[np.int64], _content: NDArray[np.bool_]) -> Vectors:
         if self._pooled:
-            return _unit(self._run(ids, "sentence_embedding"))[0]
+            return _row(_unit(self._run(ids, "sentence_embedding")))
         states = self._run(ids, "last_hidden_state")[0]
-        pooled = {"mean": states.mean(axis=0), "cls": states[0], "last": states[-1]}[self._pooling]
-        return _unit(pooled[None])[0]
+        pooled: Vectors = {"mean": states.mean(axis=0), "cls": states[0], "last": states[-1]}[self._pooling]
+        return _row(_unit(pooled[None]))
+
+
+def _row(vectors: Vectors) -> Vectors:
+    row: Vectors = vectors[0]
+    return row
 
 
 def _unit(vectors: Vectors) -> Vectors:

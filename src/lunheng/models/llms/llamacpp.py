@@ -101,8 +101,12 @@ class LlamaCppLLM:
         """
         payload = self._payload(messages, stop, max_tokens, temperature)
         if schema is not None:
-            payload["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(schema)}}
-        text, reason, usage = [], "stop", {}
+            payload["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": dict(schema)},
+            }
+        text: list[str] = []
+        reason, usage = "stop", dict[str, int]()
         for chunk in self._chunks(payload):
             usage = chunk.get("usage") or usage
             for choice in chunk.get("choices", ()):
