@@ -18,10 +18,12 @@ from filelock import FileLock, Timeout
 from sqlalchemy import inspect
 
 from lunheng.answering.advanced import AdvancedStrategy
+from lunheng.answering.cached_llm import CachedLLM
 from lunheng.answering.conversation import condense
 from lunheng.answering.naive import NaiveStrategy
 from lunheng.answering.writer import Writer
 from lunheng.catalog import Catalog, StoredDocument, completions, jobs
+from lunheng.catalog.schema import chunks as chunks_table
 from lunheng.chunking import fingerprint as chunking_fingerprint
 from lunheng.chunking import make_chunker
 from lunheng.config import Settings
@@ -129,7 +131,7 @@ class KnowledgeBase:
                 if name == "mirror" and part is not None:
                     part.close()
             llm = self.__dict__.pop("llm", None)
-            if llm is not None and self._given[1] is None and hasattr(llm, "close"):
+            if llm is not None and self._given[1] is None:
                 llm.close()
             self._catalog.close()
 
@@ -162,7 +164,8 @@ class KnowledgeBase:
 
     @cached_property
     def llm(self) -> LLM | None:
-        return self._given[1] or load_llm(self.settings.models)
+        llm = self._given[1] or load_llm(self.settings.models)
+        return CachedLLM(llm, _Cache(self._catalog)) if llm is not None else None
 
     @cached_property
     def reranker(self) -> Reranker | None:
@@ -348,7 +351,7 @@ class KnowledgeBase:
             query,
             k=k,
             principal=principal or Principal.local(),
-            where=parse_filter(filter) if filter is not None else None,
+            where=_where(filter),
             tracer=tracer or Tracer(),
             mode=mode,
             rerank=rerank,
@@ -379,11 +382,16 @@ class KnowledgeBase:
         principal: Principal | None = None,
     ) -> Iterator[AnswerEvent]:
         """The answer as events: the sources first, then the text as it is written, last the checked ``Answer``."""
-        writer = Writer(self.embedder, self.llm, self.settings.answering, _Cache(self._catalog))
+        writer = Writer(self.embedder, self.llm, self.settings.answering)
         chosen = strategy or self.settings.answering.strategy
         kind = AdvancedStrategy if chosen == "advanced" else NaiveStrategy
-        where = parse_filter(filter) if filter is not None else None
-        return kind(self.searcher.search, writer).stream(question, principal or Principal.local(), where)
+        where = _where(filter)
+        strategy_in_use = kind(self.searcher.search, writer, self._languages)
+        return strategy_in_use.stream(question, principal or Principal.local(), where)
+
+    def _languages(self) -> Mapping[str, float]:
+        with self._catalog.read() as connection:
+            return self._catalog.language_shares(connection)
 
     def ask(
         self,
@@ -411,9 +419,10 @@ class KnowledgeBase:
         who = principal or Principal.local()
         with self._catalog.read() as connection:
             found = self._catalog.list_documents(connection, who)
-            if filter is None:
+            where = _where(filter)
+            if where is None:
                 return found
-            keys = self._catalog.allowed_keys(connection, who, to_sql(parse_filter(filter)))
+            keys = self._catalog.allowed_keys(connection, who, to_sql(where, chunks_table.c.metadata))
             chunks = self._catalog.chunks_by_key(connection, keys if keys is not None else [], who)
             wanted = {c.metadata.document_id for c in chunks.values()}
             return [d for d in found if d.id in wanted]
@@ -492,6 +501,10 @@ class KnowledgeBase:
                 shutil.rmtree(self.folder / "indexes", ignore_errors=True)
                 self._catch_up()
             self._catalog.vacuum()
+
+
+def _where(given: FilterLike) -> Filter | None:
+    return None if given is None else parse_filter(given)
 
 
 class _Cache:

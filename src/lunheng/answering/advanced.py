@@ -8,18 +8,18 @@ the trace and goes on with the question alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from lunheng.answering import prompts
-from lunheng.answering.naive import Search
+from lunheng.answering.search import Languages, Search, merge, translations
 from lunheng.answering.writer import Writer, question_language
 from lunheng.errors import ModelError
 from lunheng.indexes.filters import Filter
+from lunheng.retrieval.pipeline import SearchResult
 from lunheng.tracing import Tracer
-from lunheng.types import AnswerEvent, Hit, Principal
+from lunheng.types import AnswerEvent, Principal
 
 _WORDINGS = 3
-_RRF_K = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +28,23 @@ class AdvancedStrategy:
 
     search: Search
     writer: Writer
+    languages: Languages
 
     def stream(self, question: str, principal: Principal, where: Filter | None = None) -> Iterator[AnswerEvent]:
         tracer = Tracer()
         k = self.writer.settings.max_sources
-        queries = [question, *self._wordings(question, tracer)]
-        found = [
-            self.search(q, k=k * 2, principal=principal, where=where, tracer=tracer, neighbours=1) for q in queries
-        ]
-        with tracer.stage("fuse wordings", queries=queries) as stage:
-            hits = _fuse([f.hits for f in found])[:k]
-            stage.result["hits"] = [{"chunk": h.chunk.id, "score": h.score} for h in hits]
+
+        def find(query: str) -> SearchResult:
+            return self.search(query, k=k * 2, principal=principal, where=where, tracer=tracer, neighbours=1)
+
+        asked = [find(q) for q in (question, *translations(question, self.writer.llm, self.languages, tracer))]
+        reworded = [find(q) for q in self._wordings(question, tracer)]
+        with tracer.stage("merge", lists=len(asked) + len(reworded)) as stage:
+            found = merge([*asked, *reworded], k)
+            stage.result["hits"] = [{"chunk": h.chunk.id, "score": h.score} for h in found.hits]
         # The question as asked decides whether the sources answer it; a rewording may have drifted.
-        confidence = found[0].confidence
-        yield from self.writer.stream(question, hits, confidence, tracer)
+        confidence = max(r.confidence for r in asked)
+        yield from self.writer.stream(question, found.hits, confidence, tracer)
 
     def _wordings(self, question: str, tracer: Tracer) -> list[str]:
         llm = self.writer.llm
@@ -59,15 +62,3 @@ class AdvancedStrategy:
             wordings = list(dict.fromkeys(line for line in lines if len(line) > 3 and line != question))[:_WORDINGS]
             stage.result["wordings"] = wordings
             return wordings
-
-
-def _fuse(lists: list[tuple[Hit, ...]]) -> list[Hit]:
-    """Reciprocal rank fusion of whole lists; the question's own list counts double."""
-    scores: dict[str, float] = {}
-    hits: dict[str, Hit] = {}
-    for number, found in enumerate(lists):
-        for rank, hit in enumerate(found, start=1):
-            scores[hit.chunk.id] = scores.get(hit.chunk.id, 0.0) + (2.0 if number == 0 else 1.0) / (_RRF_K + rank)
-            hits.setdefault(hit.chunk.id, hit)
-    ordered = sorted(scores, key=lambda chunk_id: -scores[chunk_id])
-    return [replace(hits[c], score=scores[c], kind="rrf", scores={**hits[c].scores, "rrf": scores[c]}) for c in ordered]

@@ -1,35 +1,28 @@
-"""The naive strategy: search once with the question as it is, then write. Called by the knowledge base."""
+"""The naive strategy: search with the question as it is, then write. Called by the knowledge base."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
+from lunheng.answering.search import Languages, Search, merge, translations
 from lunheng.answering.writer import Writer
 from lunheng.indexes.filters import Filter
-from lunheng.retrieval.pipeline import SearchResult
 from lunheng.tracing import Tracer
 from lunheng.types import AnswerEvent, Principal
 
 
-class Search(Protocol):
-    """Finds hits; the knowledge base hands in its own."""
-
-    def __call__(
-        self, query: str, *, k: int, principal: Principal, where: Filter | None, tracer: Tracer, neighbours: int = 0
-    ) -> SearchResult: ...
-
-
 @dataclass(frozen=True, slots=True)
 class NaiveStrategy:
-    """One search, one prompt."""
+    """One search (in each language of the collection), one prompt."""
 
     search: Search
     writer: Writer
+    languages: Languages
 
     def stream(self, question: str, principal: Principal, where: Filter | None = None) -> Iterator[AnswerEvent]:
         tracer = Tracer()
         k = self.writer.settings.max_sources
-        found = self.search(question, k=k, principal=principal, where=where, tracer=tracer)
+        queries = [question, *translations(question, self.writer.llm, self.languages, tracer)]
+        found = merge([self.search(q, k=k, principal=principal, where=where, tracer=tracer) for q in queries], k)
         yield from self.writer.stream(question, found.hits, found.confidence, tracer)

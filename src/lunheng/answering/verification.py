@@ -182,7 +182,7 @@ def _judge(sentence: str, question: str, evidence: Sequence[_Evidence]) -> tuple
     # rows, list items and short answers embed far from the sentence that restates them).
     if cosine >= SUPPORTED and (shared >= 0.2 or translated):
         return "supported", []
-    bridged = translated and cosine >= 0.86
+    bridged = translated and cosine >= 0.84
     if cosine >= PARTLY and (shared >= 0.6 or (exact and (shared >= 0.35 or bridged))):
         return "supported", []
     if shared >= 0.85:

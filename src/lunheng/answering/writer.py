@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from lunheng.answering import context, extractive, prompts
 from lunheng.answering.passages import SentenceReader
@@ -22,23 +21,12 @@ from lunheng.types import (
     AnswerDone,
     AnswerEvent,
     Citation,
-    Completion,
     Hit,
-    Message,
     Source,
     SourcesFound,
     TextDelta,
     Verdict,
-    content_id,
 )
-
-
-class CompletionCache(Protocol):
-    """Remembers completions by model fingerprint and prompt hash."""
-
-    def get(self, fingerprint: str, prompt_hash: str) -> Completion | None: ...
-
-    def put(self, fingerprint: str, prompt_hash: str, completion: Completion) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +36,6 @@ class Writer:
     embedder: Embedder
     llm: LLM | None
     settings: AnsweringSettings
-    cache: CompletionCache | None = None
 
     def stream(self, question: str, hits: Sequence[Hit], confidence: float, tracer: Tracer) -> Iterator[AnswerEvent]:
         """Yield the sources, then the text as it is written, then the checked answer."""
@@ -116,20 +103,11 @@ class Writer:
         messages = prompts.answer_messages(question, context.prompt_order(sources), language)
         settings = self.settings
         stage.given |= {"model": llm.fingerprint, "prompt": [{"role": m.role, "content": m.content} for m in messages]}
-        key = prompt_hash(messages, settings)
-        known = self.cache.get(llm.fingerprint, key) if self.cache and settings.temperature == 0 else None
-        if known is not None:
-            stage.result |= {"text": known.text, "cached": True}
-            yield known.text
-            return
         pieces: list[str] = []
         for piece in llm.stream(messages, max_tokens=settings.max_answer_tokens, temperature=settings.temperature):
             pieces.append(piece)
             yield piece
-        text = "".join(pieces)
-        stage.result |= {"text": text, "cached": False}
-        if self.cache and settings.temperature == 0:
-            self.cache.put(llm.fingerprint, key, Completion(text=text, model=llm.fingerprint))
+        stage.result["text"] = "".join(pieces)
 
     def _answer(
         self,
@@ -210,8 +188,3 @@ def _nearest(source: Source) -> Citation:
 def question_language(question: str) -> str:
     """``zh`` or ``en``: the language that the answer is written in."""
     return "zh" if detect_language(question) == "zh" else "en"
-
-
-def prompt_hash(messages: Sequence[Message], settings: AnsweringSettings) -> str:
-    """Names a prompt with the settings that shape its completion."""
-    return content_id(*(part for m in messages for part in (m.role, m.content)), str(settings.max_answer_tokens))

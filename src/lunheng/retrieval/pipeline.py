@@ -13,6 +13,7 @@ from typing import Literal
 from sqlalchemy import Connection
 
 from lunheng.catalog import Catalog
+from lunheng.catalog.schema import chunks as chunks_table
 from lunheng.config import RetrievalSettings
 from lunheng.indexes.catch_up import VectorMirror
 from lunheng.indexes.filters import Filter, to_sql
@@ -87,7 +88,7 @@ class Searcher:
         self, connection: Connection, principal: Principal, where: Filter | None, tracer: Tracer
     ) -> Keys | None:
         with tracer.stage("scope", principal=principal.id, filter=str(where) if where else None) as stage:
-            condition = to_sql(where) if where is not None else None
+            condition = to_sql(where, chunks_table.c.metadata) if where is not None else None
             allowed = self._catalog.allowed_keys(connection, principal, condition)
             stage.result["allowed"] = None if allowed is None else len(allowed)
             return allowed

@@ -1,0 +1,75 @@
+"""What the strategies search with: one question in every language of the collection.
+
+Called by naive and advanced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from lunheng.errors import ModelError
+from lunheng.indexes.filters import Filter
+from lunheng.protocols import LLM
+from lunheng.query.translate import other_languages, translate
+from lunheng.retrieval.pipeline import SearchResult
+from lunheng.tracing import Tracer
+from lunheng.types import Hit, Principal
+
+
+class Search(Protocol):
+    """Finds hits; the knowledge base hands in its own."""
+
+    def __call__(
+        self, query: str, *, k: int, principal: Principal, where: Filter | None, tracer: Tracer, neighbours: int = 0
+    ) -> SearchResult: ...
+
+
+Languages = Callable[[], Mapping[str, float]]
+"""Share of the collection's chunks by language."""
+
+
+def translations(question: str, llm: LLM | None, languages: Languages, tracer: Tracer) -> list[str]:
+    """``question`` in the collection's other languages; what could not be translated is in the trace."""
+    wanted = other_languages(question, languages())
+    if not wanted:
+        return []
+    found: list[str] = []
+    with tracer.stage("translate", question=question, languages=wanted) as stage:
+        if llm is None:
+            stage.warn(f"no language model is configured: passages in {', '.join(wanted)} may be missed")
+            return []
+        for language in wanted:
+            try:
+                text = translate(llm, question, language)
+            except ModelError as error:
+                stage.warn(f"the question could not be translated ({error}); passages in {language} may be missed")
+                continue
+            if text is None:
+                stage.warn(f"the model gave no translation into {language}; passages in it may be missed")
+            else:
+                found.append(text)
+        stage.result["translations"] = found
+    return found
+
+
+_RRF_K = 10
+"""Small, so that the first hits of each list count: every list is a whole ranking of its own."""
+
+
+def merge(results: Sequence[SearchResult], k: int) -> SearchResult:
+    """One ranking of several searches: reciprocal rank fusion, each list weighed by its confidence."""
+    if len(results) == 1:
+        return SearchResult(results[0].hits[:k], results[0].confidence)
+    scores: dict[str, float] = {}
+    hits: dict[str, Hit] = {}
+    for result in results:
+        for rank, hit in enumerate(result.hits, start=1):
+            scores[hit.chunk.id] = scores.get(hit.chunk.id, 0.0) + (0.25 + result.confidence) / (_RRF_K + rank)
+            hits.setdefault(hit.chunk.id, hit)
+    ordered = sorted(scores, key=lambda chunk_id: -scores[chunk_id])[:k]
+    merged = tuple(
+        replace(hits[c], score=scores[c], kind="rrf", scores={**hits[c].scores, "rrf": scores[c]}) for c in ordered
+    )
+    return SearchResult(merged, max(r.confidence for r in results))

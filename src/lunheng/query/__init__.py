@@ -1,0 +1,1 @@
+"""Understanding the question before anything is searched. Called by answering."""
