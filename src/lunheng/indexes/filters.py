@@ -108,18 +108,22 @@ def compare(field: str, operator: str, value: Any) -> Comparison:
     return Comparison(name, operator, _value(name, value))  # type: ignore[arg-type]
 
 
-def parse_filter(given: str | Mapping[str, Any] | Filter) -> Filter:
-    """Turn the text form, the JSON form or a ready tree into a tree. An empty one admits everything.
+def parse_filter(given: str | Mapping[str, Any] | Filter | None) -> Filter | None:
+    """Turn the text form, the JSON form or a ready tree into a tree; an empty one into None: everything.
 
     Raises:
         FilterError: names the place in the text, or the part of the JSON, that does not parse.
     """
+    if isinstance(given, str):
+        given = given.strip()
+    if given is None or given == "" or given == {}:
+        return None
     if isinstance(given, (Comparison, And, Or, Not)):
         parsed: Filter = given
     elif isinstance(given, str):
         parsed = _TextParser(given).parse()
     elif isinstance(given, Mapping):
-        parsed = _from_json(given, 0) if given else And(())
+        parsed = _from_json(given, 0)
     else:
         raise FilterError(f"a filter is text or a JSON object, not {type(given).__name__}")
     if _nodes(parsed) > _MAX_NODES:
@@ -416,8 +420,6 @@ class _TextParser:
         self._depth = 0
 
     def parse(self) -> Filter:
-        if self._tokens[0][0] == "end":
-            return And(())
         parsed = self._either()
         kind, token, at = self._tokens[self._next]
         if kind != "end":

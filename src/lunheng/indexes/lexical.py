@@ -40,8 +40,10 @@ B = 0.6
 
 _BLOCK = 8192
 _MERGE_AT = 1024
-_POSTING = np.dtype([("offset", "<u2"), ("count", "<u4")])
-_FORWARD = np.dtype([("term", "<u4"), ("count", "<u4")])
+_POSTING = np.dtype([("offset", "<u2"), ("count", "<u2")])
+_FORWARD = np.dtype([("term", "<u4"), ("count", "<u2")])
+_MOST = 65_535
+"""Counts and lengths above it are stored as it; a chunk that fits any embedder is far below."""
 _LENGTH_TERM = 0
 
 _SCHEMA = (
@@ -131,8 +133,8 @@ class SqliteLexicalIndex:
         for key, counter in zip(keys, counts, strict=True):
             forward = np.empty(len(counter), dtype=_FORWARD)
             forward["term"] = [numbers[term] for term in counter]
-            forward["count"] = list(counter.values())
-            rows.append((int(key), counter.total(), forward.tobytes()))
+            forward["count"] = [min(count, _MOST) for count in counter.values()]
+            rows.append((int(key), min(counter.total(), _MOST), forward.tobytes()))
         connection.exec_driver_sql("INSERT INTO lexical_chunks (key, merged, length, data) VALUES (?, 0, ?, ?)", rows)
         waiting = connection.exec_driver_sql("SELECT count(*) FROM lexical_chunks WHERE merged = 0").scalar_one()
         if waiting >= _MERGE_AT:
@@ -237,7 +239,7 @@ class _Waiting:
     lengths: NDArray[np.int64]
     ends: NDArray[np.int64]
     terms: NDArray[np.uint32]
-    counts: NDArray[np.uint32]
+    counts: NDArray[np.uint16]
 
     def read(self, term: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         if term == _LENGTH_TERM:

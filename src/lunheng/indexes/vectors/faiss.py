@@ -1,0 +1,178 @@
+"""HNSW by faiss. Called through ``open_vector_index("faiss", ...)``; needs ``lunheng[faiss]``.
+
+faiss knows rows, not keys, and its HNSW cannot delete: here each row has a key, a removed or replaced
+row is dead (key -1) and skipped, and a graph that is mostly dead is built anew. A search among allowed
+keys scans their vectors exactly (a selector inside the graph walk loses most of the recall when the
+allowed are clustered), unless nearly everything is allowed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lunheng.errors import DimensionError, IndexDamagedError, MissingExtraError
+from lunheng.indexes.vectors.common import Hits, ReadersWriter, last_of_each, top, unit_query, unit_rows, write_whole
+from lunheng.protocols import Keys, Vectors
+
+_LINKS = 32
+_BUILD_EFFORT = 100
+_SEARCH_EFFORT = 96
+_DEAD = -1
+_MOST_DEAD = 0.3
+"""Share of dead rows above which the graph is built anew."""
+_NEARLY_ALL = 0.7
+"""Share of allowed rows above which the graph is searched for more than k and the rest left out."""
+_SCAN = 65_536
+"""Rows of one step of an exact scan."""
+
+
+def _faiss() -> ModuleType:
+    try:
+        import faiss
+    except ImportError as error:
+        raise MissingExtraError("faiss (the vector index)", "faiss") from error
+    module: ModuleType = faiss
+    return module
+
+
+class FaissIndex:
+    """An HNSW graph over inner products, and the key of each of its rows."""
+
+    def __init__(self, folder: Path, dimension: int) -> None:
+        self._faiss = _faiss()
+        self._path = folder / "index.faiss"
+        self._dimension = dimension
+        self._access = ReadersWriter()
+        if self._path.exists():
+            self._row_keys, self._graph = self._load()
+        else:
+            self._row_keys, self._graph = np.empty(0, dtype=np.int64), self._new_graph()
+        self._sort()
+
+    def _new_graph(self) -> Any:
+        graph = self._faiss.IndexHNSWFlat(self._dimension, _LINKS, self._faiss.METRIC_INNER_PRODUCT)
+        graph.hnsw.efConstruction = _BUILD_EFFORT
+        return graph
+
+    def _load(self) -> tuple[Keys, Any]:
+        try:
+            with self._path.open("rb") as file:
+                keys = np.load(file, allow_pickle=False)
+                graph = self._faiss.read_index(self._faiss.PyCallbackIOReader(file.read))
+        except (ValueError, EOFError, OSError, RuntimeError) as error:
+            raise IndexDamagedError(f"{self._path} cannot be read ({error}); run: lunheng rebuild") from error
+        if keys.dtype != np.int64 or keys.shape != (graph.ntotal,) or not hasattr(graph, "hnsw"):
+            raise IndexDamagedError(f"{self._path} does not hold keys and their graph; run: lunheng rebuild")
+        if graph.d != self._dimension:
+            raise DimensionError(
+                f"{self._path} holds vectors of dimension {graph.d}, not {self._dimension}; run: lunheng rebuild"
+            )
+        return keys, graph
+
+    def _sort(self) -> None:
+        """Remake the sorted view: key ``_sorted[i]`` stands in row ``_rows[i]``."""
+        live = np.flatnonzero(self._row_keys != _DEAD)
+        order = np.argsort(self._row_keys[live])
+        self._rows: NDArray[np.int64] = live[order]
+        self._sorted: Keys = self._row_keys[self._rows]
+
+    def upsert(self, keys: Keys, vectors: Vectors) -> None:
+        """Add vectors, in place of those that their keys had."""
+        new_keys, rows = last_of_each(keys, unit_rows(vectors, self._dimension))
+        if not new_keys.size:
+            return
+        with self._access.write():
+            self._bury(new_keys)
+            self._graph.add(rows)
+            self._row_keys = np.concatenate([self._row_keys, new_keys])
+            self._tidy()
+
+    def delete(self, keys: Keys) -> None:
+        """Remove keys; unknown ones are no error."""
+        with self._access.write():
+            self._bury(np.asarray(keys, dtype=np.int64))
+            self._tidy()
+
+    def _bury(self, keys: Keys) -> None:
+        self._row_keys = np.where(np.isin(self._row_keys, keys), _DEAD, self._row_keys)
+
+    def _tidy(self) -> None:
+        self._sort()
+        if self._row_keys.size - self._rows.size <= _MOST_DEAD * self._row_keys.size:
+            return
+        vectors = self._vectors(self._rows)
+        self._graph = self._new_graph()
+        if self._rows.size:
+            self._graph.add(vectors)
+        self._row_keys = self._sorted
+        self._sort()
+
+    def _vectors(self, rows: NDArray[np.int64]) -> Vectors:
+        found: Vectors = self._graph.storage.reconstruct_batch(rows)
+        return found
+
+    def search(self, vector: Vectors, k: int, allowed: Keys | None = None) -> Hits:
+        """The ``k`` nearest (key, cosine); ``k`` rows whenever so many are allowed."""
+        query = unit_query(vector, self._dimension)
+        with self._access.read():
+            if allowed is None:
+                admitted, wanted = None, min(k, self._rows.size)
+                share = self._rows.size / max(1, self._row_keys.size)
+            else:
+                admitted = self._rows[np.isin(self._sorted, allowed)]
+                wanted, share = min(k, admitted.size), admitted.size / max(1, self._row_keys.size)
+            if wanted <= 0:
+                return []
+            if share >= _NEARLY_ALL:
+                hits = self._walk(query, wanted, share, admitted)
+                if len(hits) == wanted:
+                    return hits
+            return self._scan(query, wanted, self._rows if admitted is None else admitted)
+
+    def _walk(self, query: Vectors, k: int, share: float, admitted: NDArray[np.int64] | None) -> Hits:
+        """Search the graph for so many that ``k`` should be admitted; may give fewer."""
+        fetched = min(int(2 * k / share) + 8, self._row_keys.size)
+        effort = self._faiss.SearchParametersHNSW(efSearch=max(_SEARCH_EFFORT, fetched))
+        scores, rows = self._graph.search(query[None], fetched, params=effort)
+        scores, rows = scores[0][rows[0] >= 0], rows[0][rows[0] >= 0]
+        good = self._row_keys[rows] != _DEAD
+        if admitted is not None:
+            good &= np.isin(rows, admitted)
+        return top(self._row_keys[rows[good]], scores[good], k)
+
+    def _scan(self, query: Vectors, k: int, rows: NDArray[np.int64]) -> Hits:
+        steps = [rows[at : at + _SCAN] for at in range(0, rows.size, _SCAN)]
+        return top(self._row_keys[rows], np.concatenate([self._vectors(step) @ query for step in steps]), k)
+
+    def count(self) -> int:
+        return int(self._sorted.size)
+
+    def keys(self) -> Keys:
+        return self._sorted.copy()
+
+    def flush(self) -> None:
+        """Write everything; a kill leaves this state or the one before."""
+
+        def write(file: IO[bytes]) -> None:
+            np.save(file, self._row_keys)
+            writer = self._faiss.PyCallbackIOWriter(file.write)
+            self._faiss.write_index(self._graph, writer)
+            del writer  # it writes the rest of its buffer when it goes
+
+        with self._access.read():
+            write_whole(self._path, write)
+
+    def drop(self) -> None:
+        with self._access.write():
+            self._row_keys, self._graph = np.empty(0, dtype=np.int64), self._new_graph()
+            self._sort()
+            shutil.rmtree(self._path.parent, ignore_errors=True)
+
+    def close(self) -> None:
+        """Nothing is held open."""
