@@ -266,7 +266,7 @@ class _Structure:
             text = join_lines(text, line.text)
         text = text.replace("\u00ad", "-" if text.endswith("\u00ad") else "")
         page = block[0].page
-        bbox = _bbox([line for line in block if line.page == page])
+        bbox = _bbox([line for line in block if (line.page, line.flow) == (page, block[0].flow)])
         level = self._heading_level(block, text)
         if level is not None:
             self._builder.heading(text, level, page=page, bbox=bbox)

@@ -14,8 +14,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-WIDE_GAP = 1.2
-"""A gap of so many ems ends a segment."""
+WIDE_GAP = 0.85
+"""A gap of so many line heights ends a segment."""
 BASELINE_SHIFT = 0.5
 """A vertical move of so many line heights ends a segment (less is a sub- or superscript)."""
 BROKEN_SHARE = 0.3

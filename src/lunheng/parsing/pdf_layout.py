@@ -22,7 +22,10 @@ MAX_CROSSING = 0.35
 """At most so large a share of the segments may cross a gutter."""
 COLUMN_FILL = 0.55
 """The median line of a text column fills so much of it; cells of a table do not."""
-_BULLET = re.compile(r"(?:[•●◦▪■□◆◇➢✓‣·∙○–—*-]|[\uf0b7\uf0a7\uf0d8]|\(?[0-9]{1,2}[.)、）]|\(?[a-zA-Z][.)]|[（(][一二三四五六七八九十0-9]{1,3}[)）]|[①-⑳])(?:\s|(?<=[、）)①-⑳•●▪■◆·]))")
+_SURE_BULLET = re.compile(r"[•●◦▪■□◆◇➢✓‣\uf0b7\uf0a7\uf0d8]|[①-⑳]")
+_BULLET = re.compile(
+    r"(?:[·∙○–—*-]|\(?[0-9]{1,2}[.)、）]|\(?[a-zA-Z][.)]|[（(][一二三四五六七八九十0-9]{1,3}[)）])(?:\s+(?=\S)|(?<=[、）)·])(?=[^\W\d]))"
+)
 _TERMINAL = tuple("。！？；.!?:：;”」』)）…")
 _HYPHENS = ("-", "\u00ad", "\u2010")
 
@@ -180,7 +183,7 @@ def _join_row(row: list[Segment], page: int, flow: int, left: float, right: floa
 
 def is_bullet(text: str) -> bool:
     """Whether a line begins a list item."""
-    return _BULLET.match(text) is not None
+    return _SURE_BULLET.match(text) is not None or _BULLET.match(text) is not None
 
 
 def join_lines(first: str, second: str) -> str:
@@ -203,11 +206,12 @@ def starts_paragraph(previous: Line, line: Line, pitch: float) -> bool:
     """Whether ``line`` begins a new paragraph after ``previous``; ``pitch`` is the usual line distance."""
     if abs(line.size - previous.size) > 0.08 * max(line.size, previous.size) or line.bold != previous.bold:
         return True
-    if is_bullet(line.text):
-        return True
     em = line.size
     full = previous.x1 > previous.right - 2.5 * em
     closed = previous.text.endswith(_TERMINAL)
+    # "n) of them" at the start of a wrapped line is no list item.
+    if _SURE_BULLET.match(line.text) or (_BULLET.match(line.text) and (closed or not full)):
+        return True
     if line.page != previous.page or line.flow != previous.flow:
         # Across a column or page: only a sentence plainly under way goes on.
         return closed or not full or line.x0 > line.left + 0.8 * em
