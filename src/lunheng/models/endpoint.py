@@ -16,8 +16,7 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 import httpx
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
-from tenacity.wait import wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from lunheng.config import EndpointSettings
 from lunheng.errors import ModelError, ModelUnavailableError
@@ -48,7 +47,7 @@ class Endpoint:
             timeout=httpx.Timeout(settings.timeout_seconds, connect=min(10.0, settings.timeout_seconds)),
             headers={"Authorization": f"Bearer {key}"} if key else {},
         )
-        self._backoff = wait_exponential_jitter(initial=_FIRST_WAIT, max=_LONGEST_WAIT, jitter=_FIRST_WAIT)
+        self._backoff = wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT)
 
     def post(self, path: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """The server's JSON answer to ``payload`` at ``base_url/path``.

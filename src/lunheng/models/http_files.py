@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from lunheng.errors import ModelError, ModelUnavailableError
 from lunheng.models.progress import CHUNK, Reporter, verify, verify_git_blob
@@ -182,6 +182,6 @@ def _retrying() -> Retrying:
     return Retrying(
         retry=retry_if_exception_type((ModelUnavailableError, httpx.TransportError)),
         stop=stop_after_attempt(_ATTEMPTS),
-        wait=wait_exponential_jitter(initial=0.5, max=8),
+        wait=wait_random_exponential(multiplier=0.5, max=8),
         reraise=True,
     )

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 _BATCH = 64
 """Texts a request; Cohere takes 96 at most."""
 _PIECE = re.compile(r"[A-Za-z0-9]{1,3}|\S|\s+")
+_FOR_NOTHING = "."
+"""Stands for an empty text, which servers refuse."""
 _COHERE_KIND = {"query": "search_query", "passage": "search_document"}
 
 
@@ -90,7 +92,7 @@ class EndpointEmbedder:
         if not texts:
             return np.empty((0, self._dimension), np.float32)
         distinct = sorted(set(texts), key=lambda t: (len(t), t))
-        prepared = [self._prefixes[kind] + self._cut(t, kind) for t in distinct]
+        prepared = [self._prefixes[kind] + self._cut(t, kind) or _FOR_NOTHING for t in distinct]
         batches = [self._request(prepared[i : i + _BATCH], kind) for i in range(0, len(prepared), _BATCH)]
         vectors = np.concatenate(batches)
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

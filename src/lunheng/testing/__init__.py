@@ -1,0 +1,1 @@
+"""For tests of Lunheng and of what is built on it: conformance suites, fakes, real models."""
