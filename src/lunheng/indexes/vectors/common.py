@@ -17,6 +17,11 @@ from lunheng.protocols import Keys, Vectors
 
 Hits = list[tuple[int, float]]
 
+_FEW = 5_000
+"""So many allowed keys are scanned exactly at once: a few milliseconds."""
+_MOST_FETCHED = 2_000
+"""So many rows are taken from a graph in the hope that k of them are allowed; a scan costs no more then."""
+
 
 def unit_rows(vectors: Vectors, dimension: int) -> Vectors:
     """``vectors`` as contiguous float32 (n, dimension) with rows of length 1 (a zero row stays zero).
@@ -73,6 +78,18 @@ def find(sorted_keys: Keys, wanted: Keys) -> NDArray[np.int64]:
     at = np.searchsorted(sorted_keys, wanted)
     at[at == sorted_keys.size] = 0
     return at[sorted_keys[at] == wanted]
+
+
+def rows_to_fetch(k: int, admitted: int, total: int) -> int:
+    """How many rows to take from a graph of ``total`` so that ``k`` of the ``admitted`` should be among them.
+
+    0: scan the admitted instead. The graph's best rows with the others left out are the best admitted
+    ones, also where the admitted are clustered; a selector inside the graph walk is not so.
+    """
+    if admitted == total:
+        return k
+    fetched = 2 * k * total // max(1, admitted) + 8
+    return 0 if admitted <= _FEW or fetched > _MOST_FETCHED else min(fetched, total)
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:

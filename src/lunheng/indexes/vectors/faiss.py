@@ -1,9 +1,9 @@
 """HNSW by faiss. Called through ``open_vector_index("faiss", ...)``; needs ``lunheng[faiss]``.
 
 faiss knows rows, not keys, and its HNSW cannot delete: here each row has a key, a removed or replaced
-row is dead (key -1) and skipped, and a graph that is mostly dead is built anew. A search among allowed
-keys scans their vectors exactly (a selector inside the graph walk loses most of the recall when the
-allowed are clustered), unless nearly everything is allowed.
+row is dead (key -1) and skipped, and a graph with many dead rows is built anew. A search among allowed
+keys never uses a selector inside the graph walk, which loses most of the recall where the allowed are
+clustered: see ``common.rows_to_fetch``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lunheng.errors import DimensionError, IndexDamagedError, MissingExtraError
-from lunheng.indexes.vectors.common import Hits, ReadersWriter, last_of_each, top, unit_query, unit_rows, write_whole
+from lunheng.indexes.vectors.common import (
+    Hits,
+    ReadersWriter,
+    last_of_each,
+    rows_to_fetch,
+    top,
+    unit_query,
+    unit_rows,
+    write_whole,
+)
 from lunheng.protocols import Keys, Vectors
 
 _LINKS = 32
@@ -26,8 +35,6 @@ _SEARCH_EFFORT = 96
 _DEAD = -1
 _MOST_DEAD = 0.3
 """Share of dead rows above which the graph is built anew."""
-_NEARLY_ALL = 0.7
-"""Share of allowed rows above which the graph is searched for more than k and the rest left out."""
 _SCAN = 65_536
 """Rows of one step of an exact scan."""
 
@@ -121,30 +128,20 @@ class FaissIndex:
         """The ``k`` nearest (key, cosine); ``k`` rows whenever so many are allowed."""
         query = unit_query(vector, self._dimension)
         with self._access.read():
-            if allowed is None:
-                admitted, wanted = None, min(k, self._rows.size)
-                share = self._rows.size / max(1, self._row_keys.size)
-            else:
-                admitted = self._rows[np.isin(self._sorted, allowed)]
-                wanted, share = min(k, admitted.size), admitted.size / max(1, self._row_keys.size)
+            admitted = self._rows if allowed is None else self._rows[np.isin(self._sorted, allowed)]
+            wanted = min(k, admitted.size)
             if wanted <= 0:
                 return []
-            if share >= _NEARLY_ALL:
-                hits = self._walk(query, wanted, share, admitted)
-                if len(hits) == wanted:
-                    return hits
-            return self._scan(query, wanted, self._rows if admitted is None else admitted)
+            fetched = rows_to_fetch(wanted, admitted.size, self._row_keys.size)
+            hits = self._walk(query, wanted, fetched, admitted) if fetched else []
+            return hits if len(hits) == wanted else self._scan(query, wanted, admitted)
 
-    def _walk(self, query: Vectors, k: int, share: float, admitted: NDArray[np.int64] | None) -> Hits:
-        """Search the graph for so many that ``k`` should be admitted; may give fewer."""
-        fetched = min(int(2 * k / share) + 8, self._row_keys.size)
-        effort = self._faiss.SearchParametersHNSW(efSearch=max(_SEARCH_EFFORT, fetched))
+    def _walk(self, query: Vectors, k: int, fetched: int, admitted: NDArray[np.int64]) -> Hits:
+        """The best admitted among the graph's best ``fetched``; may be fewer than ``k``."""
+        effort = self._faiss.SearchParametersHNSW(efSearch=max(_SEARCH_EFFORT, 2 * fetched))
         scores, rows = self._graph.search(query[None], fetched, params=effort)
-        scores, rows = scores[0][rows[0] >= 0], rows[0][rows[0] >= 0]
-        good = self._row_keys[rows] != _DEAD
-        if admitted is not None:
-            good &= np.isin(rows, admitted)
-        return top(self._row_keys[rows[good]], scores[good], k)
+        good = np.isin(rows[0], admitted)
+        return top(self._row_keys[rows[0][good]], scores[0][good], k)
 
     def _scan(self, query: Vectors, k: int, rows: NDArray[np.int64]) -> Hits:
         steps = [rows[at : at + _SCAN] for at in range(0, rows.size, _SCAN)]
