@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import ctypes
 import unicodedata
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 WIDE_GAP = 0.85
 """A gap of so many line heights ends a segment."""
@@ -20,7 +22,13 @@ BASELINE_SHIFT = 0.5
 """A vertical move of so many line heights ends a segment (less is a sub- or superscript)."""
 BROKEN_SHARE = 0.3
 """A page with so many characters that have no Unicode value has a broken text layer."""
-_NO_BREAK_SPACES = {0xA0: " ", 0x2002: " ", 0x2003: " ", 0x2009: " ", 0x200A: " ", 0x202F: " "}
+_LINE_ENDS = (10, 13)
+_SPACES = (32, 0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F)
+_HYPHEN_MARKS = (2, 0xAD, 0xFFFE)
+"""A soft hyphen, and pdfium's marks for a hyphen at a line's end."""
+_INVISIBLE = (0xFFFF, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF)
+_CJK_RANGES = ((0x2E80, 0x9FFF), (0xF900, 0xFAFF), (0xFE30, 0xFE4F), (0xFF00, 0xFFEF), (0x20000, 0x323AF))
+_SHARED_MARKS = "“”‘’…—·"
 
 
 @dataclass(slots=True)
@@ -59,10 +67,8 @@ class PageText:
 
 def is_cjk(char: str) -> bool:
     """Chinese and Japanese characters and their full-width punctuation: no space stands between two of them."""
-    return (
-        "\u2e80" <= char <= "\u9fff" or "\uf900" <= char <= "\ufaff" or "\ufe30" <= char <= "\ufe4f"
-        or "\uff00" <= char <= "\uffef" or "\U00020000" <= char <= "\U000323af" or char in "“”‘’…—·"
-    )  # fmt: skip
+    code = ord(char)
+    return any(first <= code <= last for first, last in _CJK_RANGES) or char in _SHARED_MARKS
 
 
 def read_page(page: Any) -> PageText:
@@ -98,117 +104,133 @@ class _Reader:
         self._pdfium = pdfium
         self._raw = raw
         self._matrix = matrix
-        self._fonts: dict[str, bool] = {}
         self.characters = 0
         self.broken = False
 
     def read(self) -> list[Segment]:
-        pdfium, raw = self._pdfium, self._raw
-        get_code, get_box, is_generated = (
-            pdfium.FPDFText_GetUnicode,
-            pdfium.FPDFText_GetLooseCharBox,
-            pdfium.FPDFText_IsGenerated,
+        codes = self._codes()
+        breaks = np.isin(codes, _LINE_ENDS)
+        spaces = np.isin(codes, _SPACES)
+        hyphens = np.isin(codes, _HYPHEN_MARKS)
+        unmapped = np.isin(codes, (0, 0xFFFD, 0xFFFF)) | ((codes >= 0xE000) & (codes <= 0xF8FF))
+        silent = breaks | spaces | hyphens | (codes < 32) | np.isin(codes, _INVISIBLE)
+        index = np.flatnonzero(~silent)
+        self.characters = len(index)
+        self.broken = self.characters > 20 and int(unmapped[index].sum()) > BROKEN_SHARE * self.characters
+        if not self.characters:
+            return []
+        index, boxes = self._drawn_once(codes, index)
+        x0, top, x1, bottom = boxes.T
+        height = np.maximum(bottom - top, 0.1)
+        middle = (top + bottom) / 2
+        gap = x0[1:] - x1[:-1]
+        tall = np.maximum(height[1:], height[:-1])
+        apart = (
+            _any_between(breaks, index)
+            | (gap > WIDE_GAP * tall)
+            | (gap < -1.5 * tall)
+            | (np.abs(np.diff(middle)) > BASELINE_SHIFT * tall)
         )
-        a, b, c, d, e, f = self._matrix
-        rect = pdfium.FS_RECTF()
-        pointer = ctypes.byref(rect)
-        segments: list[Segment] = []
-        text: list[str] = []
-        start = 0
-        x0 = top = x1 = bottom = 0.0
-        gap_space = False
-        unmapped = 0
-        seen: Counter[tuple[str, int, int]] = Counter()
-        count = pdfium.FPDFText_CountChars(raw)
-
-        def finish() -> None:
-            nonlocal gap_space
-            gap_space = False
-            if text:
-                joined = "".join(text).rstrip()
-                if joined.strip():
-                    size, bold = self._font(start, bottom - top)
-                    segments.append(Segment(joined, x0, top, x1, bottom, size, bold))
-                text.clear()
-
-        for i in range(count):
-            code = get_code(raw, i)
-            if code in (10, 13):
-                finish()
-                continue
-            if code == 32 or code in _NO_BREAK_SPACES:
-                if not text:
-                    continue
-                if is_generated(raw, i) == 1:
-                    gap_space = True
-                elif text[-1] != " ":
-                    text.append(" ")
-                continue
-            if code in (0, 0xFFFD, 0xFFFE, 0xFFFF) or 0xE000 <= code <= 0xF8FF:
-                unmapped += code != 0xFFFE
-                if code in (0, 0xFFFE, 0xFFFF):
-                    if code == 0xFFFE and text:  # pdfium's mark for a hyphen at a line's end
-                        text.append("\u00ad")
-                    continue
-            elif code < 32 or code in (0xAD, 0x200B, 0xFEFF):
-                if code == 2 and text:  # and its other mark for the same
-                    text.append("\u00ad")
-                continue
-            self.characters += 1
-            get_box(raw, i, pointer)
-            l, bo, r, t = rect.left, rect.bottom, rect.right, rect.top
-            cx0, cy0, cx1, cy1 = a * l + c * bo + e, b * l + d * bo + f, a * r + c * t + e, b * r + d * t + f
-            if cx0 > cx1:
-                cx0, cx1 = cx1, cx0
-            if cy0 > cy1:
-                cy0, cy1 = cy1, cy0
-            char = _character(code)
-            if text:
-                line_height = bottom - top
-                gap = cx0 - x1
-                shift = abs((cy0 + cy1) / 2 - (top + bottom) / 2)
-                apart = (
-                    gap > WIDE_GAP * line_height
-                    or gap < -1.5 * line_height
-                    or shift > BASELINE_SHIFT * max(line_height, cy1 - cy0)
-                    or abs((cy1 - cy0) - line_height) > 0.35 * line_height and shift < 0.1 * line_height
+        glued = _are_cjk(codes[index])
+        glued = glued[1:] & glued[:-1] & (gap < 0.8 * tall)
+        real, made = self._spaces_between(spaces, index)
+        spaced = np.append(False, real | (made & ~glued))
+        hyphened = np.append(_any_between(hyphens, index), hyphens[index[-1] + 1 :].any())
+        parts = [
+            (" " if space else "") + _character(code) + ("\u00ad" if hyphen else "")
+            for code, space, hyphen in zip(codes[index].tolist(), spaced.tolist(), hyphened.tolist(), strict=True)
+        ]
+        starts = [0, *(np.flatnonzero(apart) + 1).tolist()]
+        segments = []
+        for start, end in zip(starts, [*starts[1:], len(parts)], strict=True):
+            size, bold = self._font(int(index[start]), float(height[start]))
+            # Sub- and superscripts do not make a line taller.
+            main = height[start:end] >= 0.8 * height[start:end].max()
+            segments.append(
+                Segment(
+                    "".join(parts[start:end]).strip(),
+                    float(x0[start:end].min()),
+                    float(top[start:end][main].min()),
+                    float(x1[start:end].max()),
+                    float(bottom[start:end][main].max()),
+                    size,
+                    bold,
                 )
-                if apart:
-                    finish()
-                elif gap_space:
-                    last = text[-1]
-                    if last != " " and not (is_cjk(last) and is_cjk(char) and gap < 0.8 * line_height):
-                        text.append(" ")
-                    gap_space = False
-            # Bold is often drawn as the same character twice, a hair apart.
-            place = (char, round(cx0 / 2), round(cy0 / 2))
-            seen[place] += 1
-            if seen[place] > 1 and char != " ":
-                continue
-            if text:
-                x0, x1 = min(x0, cx0), max(x1, cx1)
-                if cy1 - cy0 >= 0.8 * (bottom - top):
-                    top, bottom = min(top, cy0), max(bottom, cy1)
-            else:
-                start, x0, top, x1, bottom = i, cx0, cy0, cx1, cy1
-            text.append(char)
-        finish()
-        self.broken = self.characters > 20 and unmapped > BROKEN_SHARE * self.characters
+            )
         return segments
+
+    def _codes(self) -> NDArray[np.int64]:
+        """The Unicode value of each character, in one call where pdfium's text and characters correspond."""
+        pdfium, raw = self._pdfium, self._raw
+        count = max(pdfium.FPDFText_CountChars(raw), 0)
+        buffer = (ctypes.c_ushort * (count + 1))()
+        if pdfium.FPDFText_GetText(raw, 0, count, buffer) == count + 1:
+            codes = np.frombuffer(buffer, dtype=np.uint16)[:count].astype(np.int64)
+            if not ((codes >= 0xD800) & (codes <= 0xDFFF)).any():
+                return codes
+        get_code = pdfium.FPDFText_GetUnicode
+        return np.fromiter((get_code(raw, i) for i in range(count)), dtype=np.int64, count=count)
+
+    def _drawn_once(
+        self, codes: NDArray[np.int64], index: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Indices and upright boxes (left, top, right, bottom), without what is drawn twice to look bold."""
+        rects = (self._pdfium.FS_RECTF * len(index))()
+        get_box, raw = self._pdfium.FPDFText_GetLooseCharBox, self._raw
+        for rect, i in zip(rects, index.tolist(), strict=True):
+            get_box(raw, i, rect)
+        left, upper, right, lower = np.frombuffer(rects, dtype=np.float32).reshape(-1, 4).astype(np.float64).T
+        a, b, c, d, e, f = self._matrix
+        xs = np.stack([a * left + c * lower + e, a * right + c * upper + e])
+        ys = np.stack([b * left + d * lower + f, b * right + d * upper + f])
+        boxes = np.stack([xs.min(axis=0), ys.min(axis=0), xs.max(axis=0), ys.max(axis=0)], axis=1)
+        kept = codes[index]
+        places = np.stack([kept, np.round(boxes[:, 0] * 2).astype(np.int64), np.round(boxes[:, 1] * 2).astype(np.int64)])
+        _, first = np.unique(places, axis=1, return_index=True)
+        once = np.zeros(len(index), dtype=bool)
+        once[first] = True
+        # The second drawing often follows at once, moved by less than half a point's bucket shows.
+        moved = np.abs(np.diff(boxes[:, :2], axis=0))
+        near = (moved < 0.25 * np.maximum(boxes[1:, 2:] - boxes[1:, :2], 0.1)).all(axis=1)
+        once[1:] &= ~(near & (kept[1:] == kept[:-1]))
+        return index[once], boxes[once]
+
+    def _spaces_between(
+        self, spaces: NDArray[np.bool_], index: NDArray[np.int64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Before each character but the first: whether a space of the file's stands there, and one that pdfium made up."""
+        is_generated, raw = self._pdfium.FPDFText_IsGenerated, self._raw
+        made = np.zeros(len(spaces), dtype=bool)
+        for i in np.flatnonzero(spaces).tolist():
+            made[i] = is_generated(raw, i) == 1
+        return _any_between(spaces & ~made, index), _any_between(made, index)
 
     def _font(self, index: int, fallback: float) -> tuple[float, bool]:
         """Size as drawn, and whether the font is bold, of the character at ``index``."""
         pdfium, raw = self._pdfium, self._raw
         size = pdfium.FPDFText_GetFontSize(raw, index)
         matrix = pdfium.FS_MATRIX()
-        if pdfium.FPDFText_GetMatrix(raw, index, ctypes.byref(matrix)):
+        if pdfium.FPDFText_GetMatrix(raw, index, matrix):
             size *= max(abs(matrix.d), abs(matrix.b)) or 1.0
         buffer = ctypes.create_string_buffer(128)
-        length = pdfium.FPDFText_GetFontInfo(raw, index, buffer, 128, ctypes.byref(ctypes.c_int()))
+        length = pdfium.FPDFText_GetFontInfo(raw, index, buffer, 128, ctypes.c_int())
         name = buffer.raw[: max(0, min(length, 128) - 1)].decode("utf-8", "replace").lower()
         weight = pdfium.FPDFText_GetFontWeight(raw, index)
         bold = weight >= 600 or any(mark in name for mark in ("bold", "black", "heavy", "simhei", "heiti", "-medi"))
         return (size if size > 0.5 else fallback * 0.8), bold
+
+
+def _any_between(marks: NDArray[np.bool_], index: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether a mark stands between each two consecutive places of ``index``."""
+    return np.diff(np.cumsum(marks)[index]) > 0
+
+
+def _are_cjk(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """``is_cjk`` for an array of characters."""
+    found = np.isin(codes, [ord(c) for c in _SHARED_MARKS])
+    for first, last in _CJK_RANGES:
+        found |= (codes >= first) & (codes <= last)
+    return found
 
 
 def _character(code: int) -> str:
