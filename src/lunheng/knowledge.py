@@ -153,14 +153,16 @@ class KnowledgeBase:
         embedder = self._given[0] or load_embedder(models)
         if self._remembered and embedder.fingerprint != self._remembered:
             raise EmbedderMismatchError(
-                f"{self.folder}: was built with the embedder {self._remembered_name!r} "
-                f"({self._remembered[:12]}), and {self._embedder_name()!r} ({embedder.fingerprint[:12]}) is set; "
-                f"vectors of two models cannot be compared. To migrate: lunheng rebuild --embedder {self._embedder_name()}"
+                f"{self.folder}: was built with the embedder {self._remembered_name or 'given by the caller'} "
+                f"({self._remembered[:12]}), and {self._embedder_name() or 'the one given'} "
+                f"({embedder.fingerprint[:12]}) is another; vectors of two models cannot be compared. "
+                f"To migrate: lunheng rebuild --embedder {self._embedder_name() or 'NAME'}"
             )
         return embedder
 
     def _embedder_name(self) -> str:
-        return type(self._given[0]).__name__ if self._given[0] is not None else self.settings.models.embedder
+        """The name to remember; none for an embedder that was handed in, which settings cannot name."""
+        return "" if self._given[0] is not None else self.settings.models.embedder
 
     @cached_property
     def llm(self) -> LLM | None:

@@ -62,9 +62,11 @@ class Catalog:
 
     def vacuum(self) -> None:
         """Give freed pages back, so that nothing removed stays in the file."""
-        with explained(self.path), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("VACUUM")
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        with explained(self.path), self.engine.connect() as connection:
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            raw.execute("VACUUM")  # the driver itself: within SQLAlchemy's transaction it is refused
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
