@@ -17,8 +17,9 @@ from lunheng.types import BBox, Document, Element, ElementKind, Limits, content_
 JOINER = "\n\n"
 LANGUAGE_SAMPLE = 20_000
 
-# NUL and the other C0 controls but tab and newline, lone surrogates (no UTF-8 form), and the two non-characters.
-_UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+# NUL and the other C0 controls but tab and newline, lone surrogates (no UTF-8 form), the byte order mark
+# (which also hides as a zero-width space) and the two non-characters.
+_UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 def clean_text(text: str) -> str:

@@ -1,7 +1,7 @@
 """Bytes of a text file to characters, whatever their encoding.
 
-Called by the parsers of text formats and by ``detect``. The order is: byte order mark, strict
-UTF-8, UTF-16 without a mark, then GB18030 and Big5 judged by how many characters are common
+Called by the parsers of text formats and by ``detect``. The order is: byte order mark, UTF-16
+without a mark, strict UTF-8, then GB18030 and Big5 judged by how many characters are common
 ones (both decode nearly anything), and charset-normalizer last, since it takes short GBK texts
 for Korean.
 """
@@ -34,24 +34,27 @@ def decode(data: bytes, name: str = "text") -> tuple[str, str, list[str]]:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _forgiving(data, encoding)
+    if b"\x00" in data[:SAMPLE] and (wide := guess_utf16(data)):
+        # Before UTF-8, which takes NUL for a character.
+        return _forgiving(data, wide)
     try:
         return data.decode("utf-8"), "utf-8", []
     except UnicodeDecodeError as error:
         # One bad byte in a long UTF-8 file (often a cut at its end) is damage, not another encoding.
         if _utf8_share(data) > 0.9 and error.start > 0:
             return _forgiving(data, "utf-8")
-    wide = guess_utf16(data)
-    if wide:
-        return _forgiving(data, wide)
     shares = {"gb18030": _common_share_gb(data[:SAMPLE]), "big5hkscs": _common_share_big5(data[:SAMPLE])}
     best = max(shares, key=lambda encoding: shares[encoding])
     if shares[best] >= COMMON_SHARE:
         return _forgiving(data, best)
     from charset_normalizer import from_bytes
 
-    match = from_bytes(data[: 4 * SAMPLE]).best()
+    matches = from_bytes(data[: 4 * SAMPLE])
+    match = matches.best()
     if match is None:
         raise ParseError(f"{name}: its text encoding is not known; save it as UTF-8")
+    # Among code pages that read the bytes equally well, the Western one is by far the most common.
+    match = next((m for m in matches if m.encoding == "cp1252" and m.chaos <= match.chaos), match)
     text, encoding, warnings = _forgiving(data, match.encoding)
     return text, encoding, [*warnings, f"text encoding guessed as {match.encoding}"]
 

@@ -72,7 +72,7 @@ class HtmlParser:
         return builder.build()
 
 
-def add_html(content: str, builder: DocumentBuilder, max_nesting: int = Limits.max_nesting) -> None:
+def add_html(content: str, builder: DocumentBuilder, max_nesting: int) -> None:
     """Add the elements of an HTML fragment to ``builder``."""
     from selectolax.lexbor import LexborHTMLParser
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lunheng.parsing.builder import DocumentBuilder, clean_text, read_bytes
 from lunheng.parsing.encoding import decode
+from lunheng.parsing.html import add_html
 from lunheng.parsing.metadata import apply_metadata, split_front_matter
 from lunheng.parsing.tables import markdown_table
 from lunheng.types import Document, Limits
@@ -38,11 +39,11 @@ class MarkdownParser:
         front, body = split_front_matter(clean_text(text), builder)
         lines = body.split("\n")
         reader = MarkdownIt("commonmark", {"maxNesting": limits.max_nesting}).enable(["table", "strikethrough"])
-        _walk(reader.parse(body), lines, builder)
+        _walk(reader.parse(body), lines, builder, limits)
         return apply_metadata(builder.build(), front)
 
 
-def _walk(tokens: list[Token], lines: list[str], builder: DocumentBuilder) -> None:
+def _walk(tokens: list[Token], lines: list[str], builder: DocumentBuilder, limits: Limits) -> None:
     """Add one element for each block at the top level."""
     i = 0
     while i < len(tokens):
@@ -58,9 +59,9 @@ def _walk(tokens: list[Token], lines: list[str], builder: DocumentBuilder) -> No
         elif token.type in ("fence", "code_block"):
             builder.add("code", token.content)
         elif token.type == "html_block":
-            _add_html(token.content, builder)
+            add_html(token.content, builder, limits.max_nesting)
         elif token.type == "blockquote_open":
-            _walk(tokens[i + 1 : end], lines, builder)
+            _walk(tokens[i + 1 : end], lines, builder, limits)
         elif token.type == "paragraph_open":
             builder.add("paragraph", "\n".join(line.strip() for line in tokens[i + 1].content.split("\n")))
         i = end + 1
@@ -90,8 +91,3 @@ def _plain(text: str) -> str:
     """A heading without its marks, so that paths and section titles read well."""
     return _INLINE.sub(lambda m: m.group(1) or "", _TRAILING_ID.sub("", text))
 
-
-def _add_html(content: str, builder: DocumentBuilder) -> None:
-    from lunheng.parsing.html import add_html
-
-    add_html(content, builder)

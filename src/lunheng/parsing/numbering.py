@@ -24,6 +24,8 @@ _ENGLISH = (
 )
 _DECIMAL = re.compile(r"(\d{1,2}(?:\.\d{1,2}){0,4})(\.|、)?[\s\u3000]+(?=[^\W\d_])|(\d{1,2}(?:\.\d{1,2}){1,4})(?=[\u3400-\u9fff])")
 _LIST_CHINESE = re.compile(r"[一二三四五六七八九十]{1,3}[、．]")
+_START = frozenset("0123456789第一二三四五六七八九十PCAS")
+"""What a numbered heading can begin with: most lines are told by their first character."""
 _SENTENCE_END = re.compile(r"[。！？；，、：:;,!?]$|[a-z)]\.$")
 
 
@@ -33,8 +35,10 @@ def heading_level(line: str) -> int | None:
     Levels are relative: 编 1, 章 2, 节 3; ``1`` 2, ``1.2`` 3, ``1.2.3`` 4; 一、 2.
     """
     line = line.strip()
+    if not line or line[0] not in _START or len(line) > MAX_HEADING or _SENTENCE_END.search(line):
+        return None
     width = sum(2 if "\u2e80" <= c <= "\uffef" else 1 for c in line)
-    if not line or width > MAX_HEADING or _SENTENCE_END.search(line):
+    if width > MAX_HEADING:
         return None
     for pattern, level in (*_CHINESE, *_ENGLISH):
         if match := pattern.match(line):

@@ -20,8 +20,8 @@ from lunheng import errors
 from lunheng.errors import LimitError, LunhengError
 from lunheng.types import Limits
 
-RETIRE_ABOVE = 700_000_000
-"""A worker that has held so much memory is replaced, since Python rarely gives it back."""
+RETIRE_ABOVE = 1_500_000_000
+"""A worker that still holds so much memory after a file is replaced, since Python rarely gives it back."""
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def _answer(request: dict[str, Any]) -> bytes:
     except LunhengError as error:
         mark, body = b"E", _describe(error)
     clear_alarm()
-    return (mark.lower() if _peak_memory() > RETIRE_ABOVE else mark) + body
+    return (mark.lower() if _memory_held() > RETIRE_ABOVE else mark) + body
 
 
 def _out_of_memory(source: Path) -> LimitError:
@@ -113,13 +113,13 @@ def clear_alarm() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _peak_memory() -> int:
-    if sys.platform == "win32":
+def _memory_held() -> int:
+    """Bytes of memory in use now; 0 where the system does not say (the peak of rusage is inherited from the parent)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
         return 0
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 if __name__ == "__main__":
