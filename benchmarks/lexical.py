@@ -157,7 +157,9 @@ def contest(data: Path, n: int) -> None:
     known = [[t for t in q if t in model.vocab_dict] for q in asked]
     reference = [model.get_scores(q) if q else np.zeros(n) for q in known]
     print(f"{n} chunks, {statistics.mean(map(len, asked)):.1f} terms a query, {cut:.1f} s to cut all texts")
-    print(f"{'':16}{'build s':>9}{'MB':>8}{'p50 ms':>8}{'p99 ms':>8}{'x ours':>8}{'worst score error':>19}{'same top 10':>13}")
+    print(
+        f"{'':16}{'build s':>9}{'MB':>8}{'p50 ms':>8}{'p99 ms':>8}{'x ours':>8}{'worst score error':>19}{'same top 10':>13}"
+    )
     base = 0.0
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
@@ -173,7 +175,10 @@ def contest(data: Path, n: int) -> None:
                 same += sum(scores[key - 1] >= tenth for key, _ in hits) / 10 / len(questions)
             p50, p99 = statistics.median(times), statistics.quantiles(times, n=100)[98]
             base = base or p50
-            print(f"{label:16}{build:9.1f}{size:8.0f}{p50:8.2f}{p99:8.2f}{p50 / base:8.1f}{worst:19.6f}{same:13.3f}", flush=True)
+            print(
+                f"{label:16}{build:9.1f}{size:8.0f}{p50:8.2f}{p99:8.2f}{p50 / base:8.1f}{worst:19.6f}{same:13.3f}",
+                flush=True,
+            )
 
 
 def contestants(root: Path, texts: list[str]) -> Iterator[tuple[str, Search, float, float]]:

@@ -120,7 +120,9 @@ times = st.one_of(
     st.datetimes(
         datetime(1969, 12, 30),
         datetime(2031, 1, 1),
-        timezones=st.sampled_from([None, UTC, timezone(timedelta(hours=8)), timezone(timedelta(hours=-3, minutes=-30))]),
+        timezones=st.sampled_from(
+            [None, UTC, timezone(timedelta(hours=8)), timezone(timedelta(hours=-3, minutes=-30))]
+        ),
     ),
 )
 keys = st.sampled_from(["部门", "k", 'a "b"', "x.y"])
@@ -133,7 +135,9 @@ metadata = st.builds(
     is_ocr=st.booleans(),
     created_at=times,
     extra=st.dictionaries(
-        keys, st.one_of(scalars, st.lists(st.one_of(scalars, st.lists(scalars, max_size=1)), max_size=3), st.just({"a": 1})), max_size=3
+        keys,
+        st.one_of(scalars, st.lists(st.one_of(scalars, st.lists(scalars, max_size=1)), max_size=3), st.just({"a": 1})),
+        max_size=3,
     ),
 )
 fields = st.one_of(st.sampled_from(["page_number", "author", "tags", "bbox", "is_ocr"]), keys.map("extra.{}".format))
@@ -219,7 +223,13 @@ def test_says_what_is_wrong_and_where(text: str, place: str) -> None:
 
 @pytest.mark.parametrize(
     "given_json",
-    [{"field": "a"}, {"and": {}}, {"not": []}, {"field": "a", "op": "~", "value": 1}, {"field": "a", "op": "==", "value": {}}],
+    [
+        {"field": "a"},
+        {"and": {}},
+        {"not": []},
+        {"field": "a", "op": "~", "value": 1},
+        {"field": "a", "op": "==", "value": {}},
+    ],
 )
 def test_refuses_other_json(given_json: dict[str, Any]) -> None:
     with pytest.raises(FilterError):

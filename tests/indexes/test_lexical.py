@@ -13,7 +13,7 @@ from sqlalchemy import Connection, create_engine
 
 from lunheng.errors import IndexDamagedError
 from lunheng.indexes import lexical
-from lunheng.indexes.lexical import B, K1, SqliteLexicalIndex
+from lunheng.indexes.lexical import K1, B, SqliteLexicalIndex
 from lunheng.text import terms
 
 TEXTS = [

@@ -270,7 +270,9 @@ Located = tuple[ColumnElement[Any], ColumnElement[Any]]
 def _located(field: str, document: ColumnElement[Any]) -> Located:
     if field in TIME_FIELDS:
         kind = func.json_type(document, f"$.{field}")
-        return case((kind == "text", "integer"), else_=kind), _microseconds_sql(func.json_extract(document, f"$.{field}"))
+        return case((kind == "text", "integer"), else_=kind), _microseconds_sql(
+            func.json_extract(document, f"$.{field}")
+        )
     if field in FIELDS:
         return func.json_type(document, f"$.{field}"), func.json_extract(document, f"$.{field}")
     # By json_each and not by a path: keys may hold quotes, and JSON may hold them escaped.
@@ -427,7 +429,9 @@ class _TextParser:
         return parsed
 
     def _error(self, at: int, why: str) -> FilterError:
-        return FilterError(f'filter: {why} at character {at + 1} of {self._source!r}; write like author == "王芳" and page_number > 3')
+        return FilterError(
+            f'filter: {why} at character {at + 1} of {self._source!r}; write like author == "王芳" and page_number > 3'
+        )
 
     def _take(self, *wanted: str) -> bool:
         """Step over the next token if it is one of ``wanted`` (a word or a mark, not a quoted text)."""
@@ -478,7 +482,9 @@ class _TextParser:
         kind, operator, at = self._tokens[self._next]
         operator = operator.lower()
         if operator not in (("in", "contains") if negated else _OPERATORS) or kind not in ("operator", "name"):
-            raise self._error(at, f"expected one of {' '.join(_OPERATORS)} after {field!r}, found {operator or 'the end'!r}")
+            raise self._error(
+                at, f"expected one of {' '.join(_OPERATORS)} after {field!r}, found {operator or 'the end'!r}"
+            )
         self._next += 1
         compared = compare(field, operator, self._value())
         return Not(compared) if negated else compared
@@ -502,4 +508,6 @@ class _TextParser:
             return int(token) if re.fullmatch(r"-?\d+", token) else float(token)
         if kind == "name" and token.lower() in _CONSTANTS:
             return _CONSTANTS[token.lower()]
-        raise self._error(at, f"expected a quoted text, a number, true, false, null or a list, found {token or 'the end'!r}")
+        raise self._error(
+            at, f"expected a quoted text, a number, true, false, null or a list, found {token or 'the end'!r}"
+        )

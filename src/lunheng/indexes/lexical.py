@@ -11,7 +11,7 @@ Three parts, all in the catalog's file:
 - ``lexical_chunks``: each chunk's terms and counts. Adding a chunk writes this one row; removing it
   reads from here which postings to mend, so removal is exact and leaves no tombstones.
 - ``lexical_postings``: for each term and each block of 8,192 keys, the offsets and counts as one
-  blob. Chunks wait in ``lexical_chunks`` (``merged = 0``) until 1,024 have come together and are
+  blob. Chunks wait in ``lexical_chunks`` (``merged = 0``) until 256 have come together and are
   then folded in at once; a search reads the waiting ones straight from their rows.
 - ``lexical_terms``: the numbers of the terms, from 1. Postings of number 0 are the chunks' lengths.
 
@@ -39,7 +39,7 @@ B = 0.6
 """Chosen on six sets in both languages: see benchmarks/lexical.py."""
 
 _BLOCK = 8192
-_MERGE_AT = 1024
+_MERGE_AT = 256
 _POSTING = np.dtype([("offset", "<u2"), ("count", "<u2")])
 _FORWARD = np.dtype([("term", "<u4"), ("count", "<u2")])
 _MOST = 65_535
@@ -118,7 +118,7 @@ class SqliteLexicalIndex:
     def keys(self, connection: Connection) -> Keys:
         """Every key that it holds, sorted."""
         rows = connection.exec_driver_sql("SELECT key FROM lexical_chunks ORDER BY key")
-        return np.fromiter((row[0] for row in rows), dtype=np.int64)
+        return np.array([row[0] for row in rows.fetchall()], dtype=np.int64)
 
     def add(self, connection: Connection, keys: Sequence[int] | Keys, texts: Sequence[str]) -> None:
         """Index ``texts`` under ``keys``; a key that is there already is replaced."""
@@ -179,7 +179,9 @@ class SqliteLexicalIndex:
                 dead.setdefault(term << 32 | block, []).append(offset)
         for number, offsets in dead.items():
             _drop_postings(connection, number, offsets)
-        connection.exec_driver_sql("DELETE FROM lexical_chunks WHERE key IN (SELECT value FROM json_each(?))", (wanted,))
+        connection.exec_driver_sql(
+            "DELETE FROM lexical_chunks WHERE key IN (SELECT value FROM json_each(?))", (wanted,)
+        )
 
     def search(
         self, connection: Connection, query: str, k: int, allowed: Keys | None = None
@@ -222,7 +224,7 @@ def _numbers(connection: Connection, wanted: Sequence[str]) -> dict[str, int]:
         "SELECT term, id FROM lexical_terms WHERE term IN (SELECT value FROM json_each(?))",
         (json.dumps(wanted, ensure_ascii=False),),
     )
-    return {term: number for term, number in rows}
+    return {row[0]: row[1] for row in rows.fetchall()}
 
 
 def _decode(data: bytes, dtype: np.dtype[np.void]) -> Postings:
@@ -272,43 +274,55 @@ def _drop_postings(connection: Connection, number: int, offsets: list[int]) -> N
         connection.exec_driver_sql("DELETE FROM lexical_postings WHERE id = ?", (number,))
 
 
-def _read(connection: Connection, waiting: _Waiting, term: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The (keys, counts) of a term, merged and waiting together."""
-    rows = connection.exec_driver_sql(
-        "SELECT id, data FROM lexical_postings WHERE id BETWEEN ? AND ?", (term << 32, term << 32 | 0xFFFFFFFF)
-    ).fetchall()
-    postings = _decode(b"".join(row[1] for row in rows), _POSTING)
-    sizes = [len(row[1]) // _POSTING.itemsize for row in rows]
-    bases = np.repeat(np.array([(row[0] & 0xFFFFFFFF) * _BLOCK for row in rows], dtype=np.int64), sizes)
-    keys, counts = waiting.read(term)
-    return np.concatenate([bases + postings["offset"], keys]), np.concatenate([postings["count"], counts], dtype=np.float64)
+class _Reader:
+    """Reads postings as (places, counts). A place is where a chunk stands in dense arrays over the blocks that exist."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._waiting = _waiting(connection)
+        merged, _ = self._merged(_LENGTH_TERM)
+        self.blocks = np.unique(np.concatenate([merged, self._waiting.keys // _BLOCK]))
+
+    def _merged(self, term: int) -> tuple[NDArray[np.int64], list[bytes]]:
+        rows = self._connection.exec_driver_sql(
+            "SELECT id, data FROM lexical_postings WHERE id BETWEEN ? AND ?", (term << 32, term << 32 | 0xFFFFFFFF)
+        ).fetchall()
+        return np.array([row[0] & 0xFFFFFFFF for row in rows], dtype=np.int64), [row[1] for row in rows]
+
+    def read(self, term: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        blocks, data = self._merged(term)
+        postings = _decode(b"".join(data), _POSTING)
+        sizes = [len(row) // _POSTING.itemsize for row in data]
+        places = np.repeat(self._base(blocks), sizes) + postings["offset"]
+        keys, counts = self._waiting.read(term)
+        return (
+            np.concatenate([places, self._base(keys // _BLOCK) + keys % _BLOCK]),
+            np.concatenate([postings["count"], counts], dtype=np.float64),
+        )
+
+    def _base(self, blocks: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.searchsorted(self.blocks, blocks) * _BLOCK
 
 
 def _score(connection: Connection, query: Counter[str]) -> _Scores:
     """BM25 of every chunk for ``query`` (term to its count in the query)."""
     numbers = _numbers(connection, list(query))
-    waiting = _waiting(connection)
-    keys, lengths = _read(connection, waiting, _LENGTH_TERM)
-    blocks = np.unique(keys // _BLOCK)
-    norm = np.zeros(blocks.size * _BLOCK)
+    reader = _Reader(connection)
+    chunks, lengths = reader.read(_LENGTH_TERM)
+    norm = np.zeros(reader.blocks.size * _BLOCK)
     scores, coverage = np.zeros_like(norm), np.zeros_like(norm)
-
-    def place(of: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.searchsorted(blocks, of // _BLOCK) * _BLOCK + of % _BLOCK
-
-    if keys.size:
-        norm[place(keys)] = K1 * (1 - B + B * lengths / max(lengths.mean(), 1.0))
+    if chunks.size:
+        norm[chunks] = K1 * (1 - B) + K1 * B / max(lengths.mean(), 1.0) * lengths
     found, idf_sum, found_idf = 0, 0.0, 0.0
     for term, repeats in query.items():
-        held, counts = _read(connection, waiting, numbers[term]) if term in numbers else (keys[:0], lengths[:0])
-        idf = float(np.log1p((keys.size - held.size + 0.5) / (held.size + 0.5)))
+        at, counts = reader.read(numbers[term]) if term in numbers else (chunks[:0], lengths[:0])
+        idf = float(np.log1p((chunks.size - at.size + 0.5) / (at.size + 0.5)))
         idf_sum += idf
-        if held.size:
+        if at.size:
             found, found_idf = found + 1, found_idf + idf
-            at = place(held)
             scores[at] += repeats * idf * counts / (counts + norm[at])
             coverage[at] += idf
-    return _Scores(blocks, scores, coverage, len(query), found, idf_sum, found_idf)
+    return _Scores(reader.blocks, scores, coverage, len(query), found, idf_sum, found_idf)
 
 
 def _best(state: _Scores, k: int, allowed: Keys | None) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ needed, so the same text always gets the same tags.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 
@@ -36,4 +37,4 @@ def extract_keywords(text: str, k: int = 5) -> list[str]:
 
 
 def _length_weight(word: str) -> float:
-    return min(len(word), 5) ** 0.5 if _HAN_WORD.fullmatch(word) else min(len(word), 10) ** 0.5 / 2**0.5
+    return math.sqrt(min(len(word), 5)) if _HAN_WORD.fullmatch(word) else math.sqrt(min(len(word), 10) / 2)

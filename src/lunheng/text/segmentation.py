@@ -15,15 +15,12 @@ Called by the lexical index, fusion and verification. Measured on six sets (benc
 from __future__ import annotations
 
 import re
-from functools import cache
+import threading
+from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from lunheng.text.normalise import simplify
 from lunheng.text.stopwords import STOP_WORDS
-
-if TYPE_CHECKING:
-    from Stemmer import Stemmer
 
 _HAN = r"\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 _UNSPACED = r"\u0e00-\u0e7f\u3041-\u30fa\u30fc\uac00-\ud7a3"
@@ -40,11 +37,18 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _POSSESSIVE = re.compile(r"['’]s?$|['’]s(?=[-.])", re.IGNORECASE)
 
 
-@cache
-def _stemmer() -> Stemmer:
-    from Stemmer import Stemmer
+_local = threading.local()
+"""One stemmer a thread: PyStemmer's are not safe to share."""
 
-    return Stemmer("english")
+
+@lru_cache(maxsize=50_000)
+def _stem(word: str) -> str:
+    if not hasattr(_local, "stemmer"):
+        from Stemmer import Stemmer
+
+        _local.stemmer = Stemmer("english")
+    stemmed: str = _local.stemmer.stemWord(word)
+    return stemmed
 
 
 def terms(text: str, for_query: bool = False) -> list[str]:
@@ -93,12 +97,13 @@ def _number_terms(token: str) -> list[str]:
 
 def _word_terms(token: str) -> list[str]:
     """An English word to its stem; a compound to its whole (separators dropped) and its parts."""
+    if token.isalpha() and token[1:].islower():  # nearly all words
+        return [_stem(token.casefold())]
     token = _POSSESSIVE.sub("", token).replace("'", "").replace("’", "")
     pieces = [p for piece in _PIECE.findall(token) for p in _CAMEL.split(piece)]
-    stem = _stemmer().stemWord
     if len(pieces) <= 1:
-        return [token.casefold() if token[-1:] in "+#" else stem(token.casefold().strip("_"))]
-    stems = [stem(piece.casefold()) for piece in pieces]
+        return [token.casefold() if token[-1:] in "+#" else _stem(token.casefold().strip("_"))]
+    stems = [_stem(piece.casefold()) for piece in pieces]
     plain = all(piece.isalpha() and len(piece) > 1 for piece in pieces)
     if plain and "_" not in token and not _CAMEL.search(token):
         return stems  # well-known, and/or: words that stand side by side; but e-mail is also email

@@ -12,15 +12,142 @@ _CLOSERS = "”’」』）)]】》〉\"'»"
 _BREAK = re.compile(rf"(?:[。！？；｡]|…{{2,}}|[.!?…])(?:[。！？!?.…]*)[{re.escape(_CLOSERS)}]*|\n[^\S\n]*(?:\n\s*)?")
 _STRONG = "。！？；｡"
 _ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof sr jr st mt rev gen col lt capt sgt gov sen rep hon pres"
-    " vs etc eg ie cf al approx dept est inc ltd co corp vol ed eds ch sec fig figs eq no nos pp p art para"
-    " jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun"
-    " a.m p.m e.g i.e u.s u.k u.n ph.d m.d b.a m.a u.s.a d.c".split()
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "sr",
+        "jr",
+        "st",
+        "mt",
+        "rev",
+        "gen",
+        "col",
+        "lt",
+        "capt",
+        "sgt",
+        "gov",
+        "sen",
+        "rep",
+        "hon",
+        "pres",
+        "vs",
+        "etc",
+        "eg",
+        "ie",
+        "cf",
+        "al",
+        "approx",
+        "dept",
+        "est",
+        "inc",
+        "ltd",
+        "co",
+        "corp",
+        "vol",
+        "ed",
+        "eds",
+        "ch",
+        "sec",
+        "fig",
+        "figs",
+        "eq",
+        "no",
+        "nos",
+        "pp",
+        "p",
+        "art",
+        "para",
+        "jan",
+        "feb",
+        "mar",
+        "apr",
+        "jun",
+        "jul",
+        "aug",
+        "sep",
+        "sept",
+        "oct",
+        "nov",
+        "dec",
+        "mon",
+        "tue",
+        "wed",
+        "thu",
+        "fri",
+        "sat",
+        "sun",
+        "a.m",
+        "p.m",
+        "e.g",
+        "i.e",
+        "u.s",
+        "u.k",
+        "u.n",
+        "ph.d",
+        "m.d",
+        "b.a",
+        "m.a",
+        "u.s.a",
+        "d.c",
+    ]
 )
-_STARTERS = frozenset("The A An He She It They We I You In On At This That These Those But However".split())
+_STARTERS = frozenset(
+    [
+        "The",
+        "A",
+        "An",
+        "He",
+        "She",
+        "It",
+        "They",
+        "We",
+        "I",
+        "You",
+        "In",
+        "On",
+        "At",
+        "This",
+        "That",
+        "These",
+        "Those",
+        "But",
+        "However",
+    ]
+)
 """After one of these an abbreviation such as U.S. or etc. does end its sentence."""
-_NEVER_LAST = frozenset("mr mrs ms dr prof st mt rev gen fig figs eq no nos vs eg ie e.g i.e cf pp p vol".split())
+_NEVER_LAST = frozenset(
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "st",
+        "mt",
+        "rev",
+        "gen",
+        "fig",
+        "figs",
+        "eq",
+        "no",
+        "nos",
+        "vs",
+        "eg",
+        "ie",
+        "e.g",
+        "i.e",
+        "cf",
+        "pp",
+        "p",
+        "vol",
+    ]
+)
 _WORD_BEFORE = re.compile(r"[A-Za-z][A-Za-z.]*$")
+_ITEM = re.compile(r"\(?(?:\d{1,3}|[A-Za-z])")
+"""What stands before the dot of "1. First item" and "B. Second item"."""
 _NEXT_WORD = re.compile(r"[A-Za-z]+")
 
 
@@ -62,8 +189,10 @@ def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
         return True
     before = text[match.start() - 1] if match.start() else ""
     if not following.isspace():
-        # 他来了.然后 and "Really?好" end here; 3.14, a.b.c and e.g.x do not.
-        return _is_east_asian(following) and (mark[0] in "!?" or _is_east_asian(before))
+        # 他来了.然后, "fast.它" and "Really?好" end here; 3.14, a.b.c and e.g.x do not.
+        if not _is_east_asian(following):
+            return False
+        return mark[0] != "." or not (before.isdigit() or _is_abbreviation(text, start, match.start(), ""))
     rest = text[end : end + 80].lstrip(" \t\u3000")
     if rest[:1].islower():
         return False
@@ -77,9 +206,8 @@ def _is_wrapped(text: str, line_end: int) -> bool:
 
 
 def _is_abbreviation(text: str, start: int, dot: int, rest: str) -> bool:
-    sentence = text[start:dot].lstrip()
-    if re.fullmatch(r"\(?\d{1,3}|\(?[A-Za-z]", sentence):
-        return True  # "1. First item", "B. Second item"
+    if dot - start < 40 and _ITEM.fullmatch(text[start:dot].lstrip()):
+        return True
     found = _WORD_BEFORE.search(text, max(start, dot - 20), dot)
     if not found:
         return False

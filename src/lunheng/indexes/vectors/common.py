@@ -77,7 +77,8 @@ def find(sorted_keys: Keys, wanted: Keys) -> NDArray[np.int64]:
     wanted = np.asarray(wanted, dtype=np.int64)
     at = np.searchsorted(sorted_keys, wanted)
     at[at == sorted_keys.size] = 0
-    return at[sorted_keys[at] == wanted]
+    found: NDArray[np.int64] = at[sorted_keys[at] == wanted]
+    return found
 
 
 def rows_to_fetch(k: int, admitted: int, total: int) -> int:

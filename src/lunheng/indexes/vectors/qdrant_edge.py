@@ -150,7 +150,9 @@ class QdrantEdgeIndex:
         shutil.rmtree(self._copy, ignore_errors=True)
         shutil.copytree(self._path, self._copy)
         try:
-            subprocess.run([sys.executable, "-c", _OPTIMISE, str(self._copy)], check=True, capture_output=True, text=True)
+            subprocess.run(
+                [sys.executable, "-c", _OPTIMISE, str(self._copy)], check=True, capture_output=True, text=True
+            )
         except subprocess.CalledProcessError as error:
             raise IndexDamagedError(
                 f"building the graph of {self._path} failed ({error.stderr.strip()[-300:]}); run: lunheng rebuild"
@@ -182,7 +184,9 @@ class QdrantEdgeIndex:
                     return top(keys, scores, k)
             return top(*self._query(query, min(k, total), allowed, exact=True), k)
 
-    def _query(self, query: list[float], k: int, allowed: Keys | None = None, exact: bool = False) -> tuple[Keys, Vectors]:
+    def _query(
+        self, query: list[float], k: int, allowed: Keys | None = None, exact: bool = False
+    ) -> tuple[Keys, Vectors]:
         import qdrant_edge as qdrant
 
         among = None if allowed is None else qdrant.Filter(must=[qdrant.HasIdCondition(set(allowed.tolist()))])
