@@ -33,13 +33,16 @@ from lunheng.indexes.filters import Filter, parse_filter, to_sql
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest import files, maintenance
 from lunheng.ingest.backup import CATALOG_NAME
+from lunheng.ingest.embedding import PassageEmbedder
 from lunheng.ingest.migrate_embedder import migrate
 from lunheng.ingest.pipeline import IngestReport, ItemReport, Overrides, Pipeline, Progress
 from lunheng.models import load_embedder, load_llm, load_reranker
 from lunheng.parsing import fingerprint as parsing_fingerprint
 from lunheng.parsing import parse_file
-from lunheng.protocols import LLM, Embedder, Reranker
+from lunheng.protocols import LLM, Embedder, Reranker, TokenEmbedder
+from lunheng.retrieval.late_interaction import TokenCodec
 from lunheng.retrieval.pipeline import Mode, Searcher, SearchResult
+from lunheng.retrieval.reranking import EvidenceReranker
 from lunheng.tracing import Tracer
 from lunheng.types import (
     Answer,
@@ -170,8 +173,27 @@ class KnowledgeBase:
         return CachedLLM(llm, _Cache(self._catalog)) if llm is not None else None
 
     @cached_property
-    def reranker(self) -> Reranker | None:
-        return self._given[2] or load_reranker(self.settings.models, self.embedder)
+    def reranker(self) -> Reranker | EvidenceReranker | None:
+        """The reranker in use: by default the one that needs no model but the embedder's token vectors."""
+        if self._given[2] is not None:
+            return self._given[2]
+        codec = self.passages.codec
+        if (
+            self.settings.models.reranker == "default"
+            and codec is not None
+            and isinstance(self.embedder, TokenEmbedder)
+        ):
+            return EvidenceReranker(self.embedder, codec)
+        return load_reranker(self.settings.models, self.embedder)
+
+    @cached_property
+    def passages(self) -> PassageEmbedder:
+        """What embeds passages for the catalog."""
+        return self._passage_embedder(self.embedder)
+
+    def _passage_embedder(self, embedder: Embedder) -> PassageEmbedder:
+        codec = TokenCodec.for_embedder(embedder) if isinstance(embedder, TokenEmbedder) else None
+        return PassageEmbedder(embedder, codec)
 
     @cached_property
     def mirror(self) -> VectorMirror:
@@ -235,7 +257,7 @@ class KnowledgeBase:
             self._lexical,
             lambda path: parse_file(path, settings.parsing),
             make_chunker(settings.chunking, embedder.tokenizer, embedder.window),
-            embedder,
+            self.passages,
             fingerprint,
             settings.storage.vector_type,
         )
@@ -470,7 +492,7 @@ class KnowledgeBase:
         if not repair or not report.findings:
             return report
         with self._writing("repair", {"findings": len(report.findings)}):
-            maintenance.repair(self._catalog, self._lexical, mirror, self.embedder)
+            maintenance.repair(self._catalog, self._lexical, mirror, self.passages)
         after = maintenance.check(self._catalog, self._lexical, mirror, self._remembered)
         left = {f.what for f in after.findings}
         return maintenance.CheckReport(
@@ -489,9 +511,11 @@ class KnowledgeBase:
                 new = load_embedder(self.settings.models.model_copy(update={"embedder": embedder}))
                 chunker = make_chunker(self.settings.chunking, new.tokenizer, new.window)
                 vector_type = self.settings.storage.vector_type
-                migrate(self._catalog, self._lexical, chunker, new, embedder, vector_type, progress)
+                migrate(
+                    self._catalog, self._lexical, chunker, self._passage_embedder(new), embedder, vector_type, progress
+                )
                 with self._guard:
-                    for name in ("embedder", "searcher", "reranker"):
+                    for name in ("embedder", "passages", "searcher", "reranker"):
                         self.__dict__.pop(name, None)
                     if (old := self.__dict__.pop("mirror", None)) is not None:
                         old.close()

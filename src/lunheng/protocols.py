@@ -7,7 +7,7 @@ still name what they are handed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -69,6 +69,21 @@ class Embedder(Protocol):
 
     def embed(self, texts: Sequence[str], kind: EmbedKind) -> Vectors:
         """float32 (n, dimension), each row of length 1."""
+        ...
+
+
+@runtime_checkable
+class TokenEmbedder(Embedder, Protocol):
+    """An embedder that also gives the vectors of a text's single tokens, for late interaction."""
+
+    def embed_tokens(self, texts: Sequence[str], kind: EmbedKind) -> list[Vectors]:
+        """For each text float32 (tokens, dimension), rows of length 1, special and prefix tokens left out."""
+        ...
+
+    def embed_with_tokens(
+        self, texts: Sequence[str], kind: EmbedKind, pack: Callable[[Vectors], bytes]
+    ) -> tuple[Vectors, list[bytes]]:
+        """``embed``, and ``pack`` of what ``embed_tokens`` gives for each text, in one run of the model."""
         ...
 
 

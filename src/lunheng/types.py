@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 ElementKind = Literal["heading", "paragraph", "list", "table", "code", "figure", "formula"]
-ScoreKind = Literal["cosine", "bm25", "rrf", "rerank"]
+ScoreKind = Literal["cosine", "bm25", "rrf", "evidence", "rerank"]
 Verdict = Literal["supported", "partly", "unsupported"]
 Role = Literal["system", "user", "assistant"]
 EmbedKind = Literal["query", "passage"]

@@ -161,7 +161,9 @@ class Catalog:
         return rows.row_to_document(row) if row else None
 
     def document_fingerprint(self, connection: Connection, document_id: str) -> str:
-        return str(connection.execute(select(documents.c.fingerprint).where(documents.c.id == document_id)).scalar_one())
+        return str(
+            connection.execute(select(documents.c.fingerprint).where(documents.c.id == document_id)).scalar_one()
+        )
 
     def stamps(self, connection: Connection) -> dict[str, set[tuple[str, str]]]:
         """Source to the (content hash, fingerprint) of what is stored of it: what tells whether a file changed."""
@@ -260,18 +262,24 @@ class Catalog:
 
     def language_shares(self, connection: Connection) -> Mapping[str, float]:
         """Share of the chunks by language: the fusion's evidence that words can match at all."""
-        language = func.json_extract(chunks.c.metadata, "$.language")
-        found = connection.execute(select(language, func.count()).group_by(language)).all()
+        found = connection.execute(select(chunks.c.language, func.count()).group_by(chunks.c.language)).all()
         total = sum(n for _, n in found) or 1
         return {str(name): n / total for name, n in found}
 
-    def full_texts(self, connection: Connection, keys: Keys | None = None) -> Iterator[tuple[int, str]]:
-        """(key, prefix and text) of all chunks, or of ``keys``: what a lexical index is remade from."""
+    def keys_by_language(self, connection: Connection) -> dict[str, Keys]:
+        """Sorted keys of the live chunks of each language."""
+        found: dict[str, list[int]] = {}
+        for key, language in connection.execute(select(chunks.c.key, chunks.c.language).order_by(chunks.c.key)):
+            found.setdefault(language, []).append(key)
+        return {language: np.array(keys, dtype=np.int64) for language, keys in found.items()}
+
+    def passages(self, connection: Connection, keys: Keys | None = None) -> Iterator[tuple[int, str, str]]:
+        """(key, prefix, prefix and text) of all chunks, or of ``keys``: what indexes and vectors are remade from."""
         query = select(chunks.c.key, chunks.c.prefix, chunks.c.text).order_by(chunks.c.key)
         wanted = None if keys is None else set(keys.tolist())
         for key, prefix, text in connection.execution_options(yield_per=1000).execute(query):
             if wanted is None or key in wanted:
-                yield key, f"{prefix}\n{text}" if prefix else text
+                yield key, prefix, f"{prefix}\n{text}" if prefix else text
 
     # -- changes, for indexes that catch up ----------------------------------------------------------
 

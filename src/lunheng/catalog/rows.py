@@ -69,6 +69,7 @@ def chunk_to_row(chunk: Chunk, sequence: int) -> dict[str, Any]:
         "text": chunk.text,
         "prefix": chunk.prefix,
         "kind": chunk.kind,
+        "language": chunk.metadata.language,
         "element_ids": list(chunk.element_ids),
         "metadata": to_jsonable(chunk.metadata),
         "text_hash": text_hash(chunk.full_text),

@@ -64,6 +64,7 @@ chunks = Table(
     Column("text", Text, nullable=False),
     Column("prefix", Text, nullable=False),
     Column("kind", String, nullable=False),
+    Column("language", String, nullable=False, comment="as in metadata: each language is searched for itself"),
     Column("element_ids", JSON, nullable=False),
     Column("metadata", JSON, nullable=False),
     Column("text_hash", String, nullable=False, comment="of prefix and text: names its vector"),
@@ -97,6 +98,7 @@ vectors = Table(
     Column("text_hash", String, primary_key=True),
     Column("scale", Float, comment="null for float32; for int8 the value of one step"),
     Column("data", LargeBinary, nullable=False),
+    Column("tokens", LargeBinary, comment="packed token vectors for late interaction, where the embedder gives them"),
     comment="Content-addressed, so the same passage is embedded once: the embedding cache and the truth in one",
 )
 

@@ -7,6 +7,7 @@ and the passage's hash, so that vectors of two embedders never mix and the same 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,15 @@ VectorType = Literal["float32", "int8"]
 _BATCH = 500
 
 
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What an embedder made of one passage."""
+
+    vector: NDArray[np.float32]
+    tokens: bytes | None = None
+    """Its token vectors, packed, where the embedder gives them."""
+
+
 def known_hashes(connection: Connection, fingerprint: str, hashes: Sequence[str]) -> set[str]:
     """Which of ``hashes`` have a vector."""
     found: set[str] = set()
@@ -31,15 +41,16 @@ def known_hashes(connection: Connection, fingerprint: str, hashes: Sequence[str]
     return found
 
 
-def store(
-    connection: Connection, fingerprint: str, new: Mapping[str, NDArray[np.float32]], kind: VectorType = "float32"
-) -> None:
+def store(connection: Connection, fingerprint: str, new: Mapping[str, Embedded], kind: VectorType = "float32") -> None:
     """Store vectors by passage hash; those already there stay."""
     missing = set(new) - known_hashes(connection, fingerprint, list(new))
     if missing:
         connection.execute(
             insert(vectors),
-            [{"fingerprint": fingerprint, "text_hash": h, **_encode(new[h], kind)} for h in sorted(missing)],
+            [
+                {"fingerprint": fingerprint, "text_hash": h, "tokens": new[h].tokens, **_encode(new[h].vector, kind)}
+                for h in sorted(missing)
+            ],
         )
 
 
@@ -78,6 +89,19 @@ def load(connection: Connection, fingerprint: str, keys: Keys | None = None) -> 
     if not found:
         return np.empty(0, np.int64), np.empty((0, 0), np.float32)
     return np.array([k for k, _ in found], np.int64), np.stack([v for _, v in found])
+
+
+def token_codes(connection: Connection, fingerprint: str, keys: Sequence[int]) -> dict[int, bytes]:
+    """The packed token vectors of the chunks ``keys``; those that have none are left out."""
+    found: dict[int, bytes] = {}
+    for at in range(0, len(keys), _BATCH):
+        query = (
+            select(chunks.c.key, vectors.c.tokens)
+            .join(vectors, and_(vectors.c.text_hash == chunks.c.text_hash, vectors.c.fingerprint == fingerprint))
+            .where(chunks.c.key.in_(list(keys[at : at + _BATCH])), vectors.c.tokens.is_not(None))
+        )
+        found.update((key, tokens) for key, tokens in connection.execute(query))
+    return found
 
 
 def missing_keys(connection: Connection, fingerprint: str) -> Keys:

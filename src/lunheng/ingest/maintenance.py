@@ -16,7 +16,8 @@ from lunheng.catalog.rows import text_hash
 from lunheng.catalog.schema import chunks, documents
 from lunheng.indexes.catch_up import VectorMirror
 from lunheng.indexes.lexical import SqliteLexicalIndex
-from lunheng.protocols import Embedder, Keys
+from lunheng.ingest.embedding import Passage, PassageEmbedder
+from lunheng.protocols import Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +94,18 @@ def _wrong_offsets(connection: Connection) -> int:
     return wrong
 
 
-def repair(catalog: Catalog, lexical: SqliteLexicalIndex, mirror: VectorMirror | None, embedder: Embedder) -> None:
+def repair(
+    catalog: Catalog, lexical: SqliteLexicalIndex, mirror: VectorMirror | None, embedder: PassageEmbedder
+) -> None:
     """Remake what ``check`` finds wrong in anything derived, and embed what has no vector."""
     with catalog.read() as connection:
         absent = vectors.missing_keys(connection, embedder.fingerprint)
-        texts = dict(catalog.full_texts(connection, absent)) if len(absent) else {}
-    if texts:
-        made = embedder.embed(list(texts.values()), "passage")
-        by_hash = {text_hash(t): v for t, v in zip(texts.values(), made, strict=True)}
+        wanted = catalog.passages(connection, absent) if len(absent) else ()
+        passages = {text_hash(full): Passage(prefix, full) for _, prefix, full in wanted}
+    if passages:
+        made = embedder.embed(passages)
         with catalog.write() as connection:
-            vectors.store(connection, embedder.fingerprint, by_hash)
+            vectors.store(connection, embedder.fingerprint, made)
     rebuild_lexical(catalog, lexical)
     if mirror is not None:
         mirror.drop()
@@ -132,7 +135,7 @@ def rebuild_lexical(
                 if progress:
                     progress(done, total)
 
-        for key, full in list(catalog.full_texts(connection)):
+        for key, _, full in list(catalog.passages(connection)):
             keys.append(key)
             texts.append(full)
             if len(keys) == 1000:

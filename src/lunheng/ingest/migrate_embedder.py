@@ -15,7 +15,8 @@ from lunheng.catalog.rows import text_hash
 from lunheng.catalog.schema import documents
 from lunheng.catalog.vectors import VectorType
 from lunheng.indexes.lexical import SqliteLexicalIndex
-from lunheng.protocols import Chunker, Embedder
+from lunheng.ingest.embedding import Passage, PassageEmbedder
+from lunheng.protocols import Chunker
 from lunheng.types import Chunk
 
 _BATCH = 256
@@ -25,7 +26,7 @@ def migrate(
     catalog: Catalog,
     lexical: SqliteLexicalIndex,
     chunker: Chunker,
-    embedder: Embedder,
+    embedder: PassageEmbedder,
     name: str,
     vector_type: VectorType,
     progress: Callable[[int, int], None] | None = None,
@@ -40,15 +41,15 @@ def migrate(
         with catalog.read() as connection:
             document = catalog.document(connection, document_id)
             chunks = chunker.split(document) if document else []
-            texts = {text_hash(c.full_text): c.full_text for c in chunks}
-            known = vectors.known_hashes(connection, embedder.fingerprint, list(texts))
-        missing = {h: t for h, t in texts.items() if h not in known}
+            passages = {text_hash(c.full_text): Passage(c.prefix, c.full_text) for c in chunks}
+            known = vectors.known_hashes(connection, embedder.fingerprint, list(passages))
+        missing = {h: p for h, p in passages.items() if h not in known}
         hashes = list(missing)
         for at in range(0, len(hashes), _BATCH):
             batch = hashes[at : at + _BATCH]
-            made = embedder.embed([missing[h] for h in batch], "passage")
+            made = embedder.embed({h: missing[h] for h in batch})
             with catalog.write() as connection:
-                vectors.store(connection, embedder.fingerprint, dict(zip(batch, made, strict=True)), vector_type)
+                vectors.store(connection, embedder.fingerprint, made, vector_type)
         if progress:
             progress(number, len(ids))
     with catalog.write() as connection:
@@ -65,5 +66,5 @@ def migrate(
                 lexical.add(connection, added, [c.full_text for c in new])
         catalog.set_fact(connection, "embedder", name)
         catalog.set_fact(connection, "embedder_fingerprint", embedder.fingerprint)
-        catalog.set_fact(connection, "dimension", embedder.dimension)
+        catalog.set_fact(connection, "dimension", embedder.embedder.dimension)
         vectors.forget_orphans(connection, keep=embedder.fingerprint)

@@ -14,16 +14,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lunheng.catalog import Catalog, vectors
 from lunheng.catalog.rows import text_hash
-from lunheng.catalog.vectors import VectorType
+from lunheng.catalog.vectors import Embedded, VectorType
 from lunheng.errors import LunhengError, ParseError, UnsupportedFormatError
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest import files
-from lunheng.protocols import Chunker, Embedder
+from lunheng.ingest.embedding import Passage, PassageEmbedder
+from lunheng.protocols import Chunker
 from lunheng.types import Chunk, Document, content_id
 
 Status = Literal["added", "updated", "unchanged", "removed", "skipped", "failed"]
@@ -100,7 +98,7 @@ class Pipeline:
         lexical: SqliteLexicalIndex,
         parse: Callable[[Path], Document],
         chunker: Chunker,
-        embedder: Embedder,
+        embedder: PassageEmbedder,
         settings_fingerprint: str,
         vector_type: VectorType = "float32",
     ) -> None:
@@ -196,17 +194,14 @@ class Pipeline:
         for item in prepared:
             done(self._commit(item, fresh))
 
-    def _embed(self, chunks: Iterable[Chunk]) -> dict[str, NDArray[np.float32]]:
-        """Vectors of the passages that have none yet, by hash."""
-        texts = {text_hash(c.full_text): c.full_text for c in chunks}
+    def _embed(self, chunks: Iterable[Chunk]) -> dict[str, Embedded]:
+        """What the model makes of the passages that have no vector yet, by hash."""
+        passages = {text_hash(c.full_text): Passage(c.prefix, c.full_text) for c in chunks}
         with self._catalog.read() as connection:
-            known = vectors.known_hashes(connection, self._embedder.fingerprint, list(texts))
-        missing = {h: t for h, t in texts.items() if h not in known}
-        if not missing:
-            return {}
-        return dict(zip(missing, self._embedder.embed(list(missing.values()), "passage"), strict=True))
+            known = vectors.known_hashes(connection, self._embedder.fingerprint, list(passages))
+        return self._embedder.embed({h: p for h, p in passages.items() if h not in known})
 
-    def _commit(self, item: _Prepared, fresh: dict[str, NDArray[np.float32]]) -> ItemReport:
+    def _commit(self, item: _Prepared, fresh: dict[str, Embedded]) -> ItemReport:
         document, chunks = item.document, item.chunks
         hashes = {text_hash(c.full_text) for c in chunks}
         try:
@@ -216,11 +211,9 @@ class Pipeline:
                 # A passage whose only other holder was removed since it was looked up has lost its vector.
                 absent = hashes - vectors.known_hashes(connection, self._embedder.fingerprint, list(hashes))
                 if absent:
-                    again = {text_hash(c.full_text): c.full_text for c in chunks if text_hash(c.full_text) in absent}
-                    made = self._embedder.embed(list(again.values()), "passage")
-                    vectors.store(
-                        connection, self._embedder.fingerprint, dict(zip(again, made, strict=True)), self._vector_type
-                    )
+                    again = {text_hash(c.full_text): Passage(c.prefix, c.full_text) for c in chunks}
+                    made = self._embedder.embed({h: again[h] for h in absent})
+                    vectors.store(connection, self._embedder.fingerprint, made, self._vector_type)
                 removed, added = self._catalog.replace_document(connection, document, chunks, item.fingerprint)
                 self._lexical.remove(connection, removed)
                 self._lexical.add(connection, added, [c.full_text for c in chunks])

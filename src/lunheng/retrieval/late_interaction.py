@@ -14,28 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lunheng.errors import IndexDamagedError
-from lunheng.protocols import Embedder, Vectors
-from lunheng.types import EmbedKind
+from lunheng.protocols import TokenEmbedder, Vectors
 
 FORMAT = 1
 """The first byte of each code. Another centre, rotation or layout needs another number."""
 
 _SIGN_TO_COSINE = float(np.sqrt(np.pi / 2))
 """A unit vector's signs over sqrt(d) have this inverse as their expected cosine to it."""
-
-
-class TokenEmbedder(Embedder, Protocol):
-    """An embedder that also gives the vectors of a text's single tokens."""
-
-    def embed_tokens(self, texts: Sequence[str], kind: EmbedKind) -> list[Vectors]:
-        """For each text float32 (tokens, dimension), rows of length 1, special and prefix tokens left out."""
-        ...
 
 
 class TokenCodec:
@@ -58,6 +48,10 @@ class TokenCodec:
     def encode(self, tokens: Vectors) -> bytes:
         """Pack (n, dimension) token vectors: the format's number, then n rows of dimension / 8 bytes."""
         return bytes([FORMAT]) + np.packbits(self._turn(tokens) > 0, axis=1).tobytes()
+
+    def without_first(self, code: bytes, count: int) -> bytes:
+        """``code`` less its first ``count`` tokens, such as those of a heading that is not the passage's own."""
+        return code[:1] + code[1 + count * ((len(self._centre) + 7) // 8) :]
 
     def prepare(self, tokens: Vectors) -> Vectors:
         """A question's token vectors, centred, turned and of length 1: what ``score`` takes."""

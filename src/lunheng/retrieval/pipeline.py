@@ -6,21 +6,25 @@ catalog, under one principal; what each stage gave goes into the trace.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+import numpy as np
 from sqlalchemy import Connection
 
-from lunheng.catalog import Catalog
+from lunheng.catalog import Catalog, vectors
 from lunheng.catalog.schema import chunks as chunks_table
 from lunheng.config import RetrievalSettings
 from lunheng.indexes.catch_up import VectorMirror
 from lunheng.indexes.filters import Filter, to_sql
-from lunheng.indexes.lexical import SqliteLexicalIndex
-from lunheng.protocols import Embedder, Keys, Reranker
+from lunheng.indexes.lexical import QueryStatistics, SqliteLexicalIndex
+from lunheng.protocols import Embedder, Keys, Reranker, Vectors
+from lunheng.retrieval.dedupe import remove_duplicates
+from lunheng.retrieval.fusion import Fused, fuse_evidence, fuse_ranks, lexical_shares, shortlist
+from lunheng.retrieval.reranking import Candidate, EvidenceReranker
 from lunheng.tracing import Tracer
-from lunheng.types import Chunk, Hit, Principal
+from lunheng.types import Chunk, Hit, Principal, ScoreKind
 
 Mode = Literal["hybrid", "dense", "lexical"]
 
@@ -37,8 +41,19 @@ class SearchResult:
 class Found:
     """Candidates of the first stage: (key, score) lists, best first."""
 
-    dense: list[tuple[int, float]]
+    dense: list[list[tuple[int, float]]]
+    """One list for each language of the collection: see fusion.py."""
     lexical: list[tuple[int, float]]
+    asked: int
+    """How many hits were asked of each list."""
+    statistics: QueryStatistics | None
+    """What the lexical index knows of the query; None where it was not asked."""
+    vector: Vectors | None
+    """The query's; None where the dense lists were not asked for."""
+
+    @property
+    def cosines(self) -> dict[int, float]:
+        return {key: score for ranked in self.dense for key, score in ranked}
 
 
 class Searcher:
@@ -48,9 +63,9 @@ class Searcher:
         self,
         catalog: Catalog,
         lexical: SqliteLexicalIndex,
-        mirror: VectorMirror | None,
-        embedder: Embedder | None,
-        reranker: Reranker | None,
+        mirror: VectorMirror,
+        embedder: Embedder,
+        reranker: Reranker | EvidenceReranker | None,
         settings: RetrievalSettings,
     ) -> None:
         self._catalog = catalog
@@ -59,6 +74,8 @@ class Searcher:
         self._embedder = embedder
         self._reranker = reranker
         self._settings = settings
+        self._by_language: tuple[int, dict[str, Keys]] | None = None
+        """The keys of each language, with the catalog's sequence that they are of."""
 
     def search(
         self,
@@ -75,13 +92,17 @@ class Searcher:
         """The ``k`` best hits that ``principal`` may see and ``where`` admits."""
         with self._catalog.read() as connection:
             allowed = self._allowed(connection, principal, where, tracer)
-            found = self._retrieve(connection, query, allowed, mode, tracer)
-            fused = self._fuse(found)
-            chunks = self._catalog.chunks_by_key(connection, [key for key, _ in fused], principal)
-            hits = _hits(fused, found, chunks)
-            hits = hits[:k]
-            if neighbours:
-                hits = [self._widen(connection, hit, neighbours) for hit in hits]
+            found = self._retrieve(connection, query, allowed, max(k, self._settings.candidates), mode, tracer)
+            fused, kind = self._fuse(found, mode, tracer)
+            chunks = self._catalog.chunks_by_key(connection, [f.key for f in fused], principal)
+            ranked = [(f.key, hit) for f, hit in _hits(fused, kind, found, chunks)]
+            if rerank and mode == "hybrid":
+                ranked = self._rerank(connection, query, ranked, found, tracer)
+            ranked = self._distinct(connection, ranked, k, tracer)
+            hits = [hit for _, hit in ranked[:k]]
+            reach = neighbours or self._settings.neighbours
+            if reach:
+                hits = [self._widen(connection, hit, reach) for hit in hits]
         return SearchResult(tuple(hits), 1.0 if hits else 0.0)
 
     def _allowed(
@@ -93,30 +114,147 @@ class Searcher:
             stage.result["allowed"] = None if allowed is None else len(allowed)
             return allowed
 
-    def _retrieve(self, connection: Connection, query: str, allowed: Keys | None, mode: Mode, tracer: Tracer) -> Found:
-        count = self._settings.candidates
-        dense: list[tuple[int, float]] = []
+    def _retrieve(
+        self, connection: Connection, query: str, allowed: Keys | None, count: int, mode: Mode, tracer: Tracer
+    ) -> Found:
+        dense: list[list[tuple[int, float]]] = []
         lexical: list[tuple[int, float]] = []
-        if mode != "lexical" and self._mirror is not None and self._embedder is not None:
+        statistics = vector = None
+        if mode != "lexical":
             with tracer.stage("dense", query=query, k=count, embedder=self._embedder.fingerprint) as stage:
                 vector = self._embedder.embed([query], "query")[0]
-                dense = self._mirror.search(connection, vector, count, allowed, stage.warn)
-                stage.result["hits"] = dense[:10]
+                dense = [
+                    self._mirror.search(connection, vector, count, group, stage.warn)
+                    for group in self._languages(connection, allowed, mode)
+                ]
+                stage.result |= {"index": self._mirror.kind, "hits": [ranked[:10] for ranked in dense]}
         if mode != "dense":
             with tracer.stage("lexical", query=query, k=count) as stage:
-                lexical = self._lexical.search(connection, query, count, allowed)
-                stage.result["hits"] = lexical[:10]
-        return Found(dense, lexical)
+                result = self._lexical.search_with_evidence(connection, query, count, allowed)
+                lexical, statistics = result.hits, result.statistics
+                stage.result |= {"hits": lexical[:10], "statistics": asdict(statistics)}
+        return Found(dense, lexical, count, statistics, vector)
 
-    def _fuse(self, found: Found) -> list[tuple[int, float]]:
-        scores: dict[int, float] = {}
-        for ranked, weight in (
-            (found.dense, self._settings.dense_weight),
-            (found.lexical, self._settings.lexical_weight),
-        ):
-            for rank, (key, _) in enumerate(ranked, start=1):
-                scores[key] = scores.get(key, 0.0) + weight / (self._settings.rrf_k + rank)
-        return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    def _languages(self, connection: Connection, allowed: Keys | None, mode: Mode) -> list[Keys | None]:
+        """What each dense list is taken from: for fusion the allowed keys of each language that has its share."""
+        if mode == "dense":
+            return [allowed]
+        sequence = self._catalog.sequence(connection)
+        if self._by_language is None or self._by_language[0] != sequence:
+            self._by_language = (sequence, self._catalog.keys_by_language(connection))
+        groups = self._by_language[1]
+        if len(groups) < 2:
+            return [allowed]
+        if allowed is not None:
+            groups = {name: np.intersect1d(keys, allowed, assume_unique=True) for name, keys in groups.items()}
+        return [keys for keys in groups.values() if keys.size]
+
+    def _fuse(self, found: Found, mode: Mode, tracer: Tracer) -> tuple[list[Fused], ScoreKind]:
+        settings = self._settings
+        weights = {"dense_weight": settings.dense_weight, "lexical_weight": settings.lexical_weight}
+        if mode != "hybrid":
+            single = found.dense[0] if mode == "dense" else found.lexical
+            name = "dense" if mode == "dense" else "lexical"
+            kind: ScoreKind = "cosine" if mode == "dense" else "bm25"
+            return [Fused(key, score, {name: rank}) for rank, (key, score) in enumerate(single, start=1)], kind
+        with tracer.stage("fuse", adaptive=settings.adaptive, **weights) as stage:
+            if settings.adaptive and found.statistics is not None:
+                kind = "evidence"
+                fused = fuse_evidence(
+                    found.dense,
+                    found.lexical,
+                    query_mass=found.statistics.idf_sum,
+                    full_length=found.asked,
+                    **weights,
+                )
+            else:
+                kind = "rrf"
+                whole = sorted(found.cosines.items(), key=lambda item: (-item[1], item[0]))
+                fused = fuse_ranks(whole, found.lexical, k=settings.rrf_k, **weights)
+            stage.result["hits"] = [(f.key, round(f.score, 4)) for f in fused[:10]]
+            return fused, kind
+
+    def _rerank(
+        self, connection: Connection, query: str, ranked: list[Ranked], found: Found, tracer: Tracer
+    ) -> list[Ranked]:
+        """The best candidates in the reranker's order, the rest behind them as they were."""
+        reranker = self._reranker
+        chosen = {
+            f.key
+            for f in shortlist(
+                [Fused(key, hit.score) for key, hit in ranked],
+                {key: hit.chunk.metadata.language for key, hit in ranked},
+                self._settings.rerank_candidates,
+            )
+        }
+        head = [item for item in ranked if item[0] in chosen]
+        tail = [item for item in ranked if item[0] not in chosen]
+        with tracer.stage("rerank", candidates=len(head)) as stage:
+            if reranker is None or not head:
+                if reranker is None:
+                    stage.warn("no reranker: the fused order stands")
+                return ranked
+            stage.given["reranker"] = reranker.fingerprint
+            if isinstance(reranker, EvidenceReranker):
+                candidates = self._candidates(connection, head, found)
+                if candidates is None:
+                    stage.warn("some passages have no token vectors; the fused order stands (lunheng check --repair)")
+                    return ranked
+                scores = reranker.score(query, candidates).scores
+            else:
+                scores = reranker.score(query, [hit.chunk.full_text for _, hit in head])
+            order = np.argsort(-scores, kind="stable")
+            scored = [(head[i][0], _rescored(head[i][1], float(scores[i]))) for i in order.tolist()]
+            stage.result["hits"] = [(key, round(hit.score, 4)) for key, hit in scored[:10]]
+            return scored + tail
+
+    def _candidates(self, connection: Connection, head: list[Ranked], found: Found) -> list[Candidate] | None:
+        """What the evidence reranker weighs; None where a passage has no token vectors."""
+        keys = [key for key, _ in head]
+        codes = vectors.token_codes(connection, self._embedder.fingerprint, keys)
+        if len(codes) < len(keys) or found.vector is None or found.statistics is None:
+            return None
+        cosines = self._cosines(connection, keys, found)
+        shares = lexical_shares(found.lexical, found.statistics.idf_sum)
+        return [
+            Candidate(cosines.get(key, 0.0), shares.get(key, 0.0), codes[key], hit.chunk.metadata.language)
+            for key, hit in head
+        ]
+
+    def _cosines(self, connection: Connection, keys: list[int], found: Found) -> dict[int, float]:
+        """The cosine of every key, also of those that only the lexical list holds."""
+        cosines = found.cosines
+        absent = np.array([key for key in keys if key not in cosines], dtype=np.int64)
+        if absent.size and found.vector is not None:
+            held, rows = vectors.load(connection, self._embedder.fingerprint, absent)
+            if held.size:
+                cosines.update(zip(held.tolist(), (rows @ found.vector).tolist(), strict=True))
+        return cosines
+
+    def _distinct(self, connection: Connection, ranked: list[Ranked], k: int, tracer: Tracer) -> list[Ranked]:
+        """Without near-duplicates among the best; what was dropped is in the trace."""
+        head = ranked[: 2 * k]
+        with tracer.stage("dedupe", candidates=len(head)) as stage:
+            held, rows = vectors.load(
+                connection, self._embedder.fingerprint, np.array([key for key, _ in head], dtype=np.int64)
+            )
+            places = {key: at for at, key in enumerate(held.tolist())}
+            if len(places) < len(head):
+                stage.warn("some passages have no vector, so duplicates were not looked for (lunheng check --repair)")
+                return ranked
+            if not head:
+                return ranked
+            result = remove_duplicates(
+                [hit.chunk.text for _, hit in head],
+                rows[[places[key] for key, _ in head]],
+                self._settings.duplicate_similarity,
+            )
+            stage.result["dropped"] = [
+                {"chunk": head[d.position][1].chunk.id, "like": head[d.kept][1].chunk.id} for d in result.dropped
+            ]
+            # Duplicates make room for others and come back only where there are none.
+            kept = [head[i] for i in result.kept] + ranked[2 * k :]
+            return kept + [head[d.position] for d in result.dropped]
 
     def _widen(self, connection: Connection, hit: Hit, reach: int) -> Hit:
         """The hit with its neighbours as one passage of the document."""
@@ -126,20 +264,25 @@ class Searcher:
         return replace(hit, chunk=replace(hit.chunk, text=text, start=start, end=end))
 
 
-def _hits(fused: Sequence[tuple[int, float]], found: Found, chunks: Mapping[int, Chunk]) -> list[Hit]:
+Ranked = tuple[int, Hit]
+"""A chunk's key and its hit."""
+
+
+def _hits(
+    fused: Sequence[Fused], kind: ScoreKind, found: Found, chunks: Mapping[int, Chunk]
+) -> Iterator[tuple[Fused, Hit]]:
     """Hits of the live chunks, with every score and rank that they got."""
-    cosine, bm25 = dict(found.dense), dict(found.lexical)
-    dense_rank = {key: rank for rank, (key, _) in enumerate(found.dense, start=1)}
-    lexical_rank = {key: rank for rank, (key, _) in enumerate(found.lexical, start=1)}
-    hits = []
-    for key, score in fused:
-        if key not in chunks:
+    cosine, bm25 = found.cosines, dict(found.lexical)
+    for item in fused:
+        if item.key not in chunks:
             continue
-        scores = {"rrf": score}
-        ranks = {}
-        if key in cosine:
-            scores["cosine"], ranks["dense"] = cosine[key], dense_rank[key]
-        if key in bm25:
-            scores["bm25"], ranks["lexical"] = bm25[key], lexical_rank[key]
-        hits.append(Hit(chunks[key], score, "rrf", scores, ranks))
-    return hits
+        scores: dict[str, float] = {kind: item.score}
+        if item.key in cosine:
+            scores["cosine"] = cosine[item.key]
+        if item.key in bm25:
+            scores["bm25"] = bm25[item.key]
+        yield item, Hit(chunks[item.key], item.score, kind, scores, item.ranks)
+
+
+def _rescored(hit: Hit, score: float) -> Hit:
+    return replace(hit, score=score, kind="rerank", scores={**hit.scores, "rerank": score})

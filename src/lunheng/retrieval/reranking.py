@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lunheng.protocols import Vectors
+from lunheng.protocols import TokenEmbedder, Vectors
 from lunheng.retrieval.fusion import z_scores
-from lunheng.retrieval.late_interaction import TokenCodec, TokenEmbedder
+from lunheng.retrieval.late_interaction import TokenCodec
 from lunheng.types import content_id
 
 COSINE_WEIGHT = 1.0
@@ -81,26 +81,3 @@ def weigh(question: Vectors, candidates: Sequence[Candidate], codec: TokenCodec)
         + SHARE_WEIGHT * np.array([c.share for c in candidates], dtype=np.float64)
     )
     return Scored(np.asarray(scores, dtype=np.float32), interactions)
-
-
-class LateInteractionReranker:
-    """Late interaction for texts that no ingest has seen: implements ``lunheng.protocols.Reranker``.
-
-    Embeds each text when asked, so it takes some 20 ms a passage where ``EvidenceReranker`` takes 0.1.
-    """
-
-    def __init__(self, embedder: TokenEmbedder) -> None:
-        self._embedder = embedder
-        self._codec = TokenCodec.for_embedder(embedder)
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes with the embedder."""
-        return content_id("late-interaction", self._embedder.fingerprint)
-
-    def score(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
-        """MaxSim of ``query`` with each of ``texts``, (n,)."""
-        question = self._codec.prepare(self._embedder.embed_tokens([query], "query")[0])
-        return self._codec.score(
-            question, [self._codec.encode(t) for t in self._embedder.embed_tokens(texts, "passage")]
-        )

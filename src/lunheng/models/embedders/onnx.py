@@ -9,10 +9,10 @@ caches and re-indexing agree to the last bit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,11 @@ from lunheng.protocols import Vectors
 from lunheng.types import EmbedKind, content_id
 
 log = logging.getLogger(__name__)
+
+
+_STATES = "last_hidden_state"
+T = TypeVar("T")
+_Compute = Callable[[NDArray[np.int64], NDArray[np.bool_]], T]
 
 
 class OnnxEmbedder:
@@ -58,9 +63,10 @@ class OnnxEmbedder:
         self._session = open_session(folder / MODEL_FILE)
         self._inputs = {i.name for i in self._session.get_inputs()}
         self._outputs = [o.name for o in self._session.get_outputs()]
-        self._pooled = "sentence_embedding" in self._outputs
+        self._pooled = "sentence_embedding" in self._outputs and _STATES not in self._outputs
         shape = self._session.get_outputs()[0].shape
-        self._dimension = int(shape[-1])
+        # Some exporters leave the dimension open; a run tells it.
+        self._dimension = shape[-1] if isinstance(shape[-1], int) else self._run(np.array([0]), _STATES).shape[-1]
         identity = identity or content_id((folder / MODEL_FILE).read_bytes())
         self._fingerprint = content_id(identity, query_prefix, passage_prefix, str(window), pooling)
 
@@ -106,12 +112,29 @@ class OnnxEmbedder:
         prefix = self._tokenizer.count(self._prefixes[kind].rstrip()) if self._prefixes[kind] else 0
 
         def vectors(ids: NDArray[np.int64], mask: NDArray[np.bool_]) -> Vectors:
-            states = self._run(ids, "last_hidden_state")[0][mask][prefix:]
+            states = self._run(ids, _STATES)[0][mask][prefix:]
             return _unit(states)
 
         return self._map(vectors, texts, kind)
 
-    def _map(self, compute: Any, texts: Sequence[str], kind: EmbedKind) -> list[Vectors]:
+    def embed_with_tokens(
+        self, texts: Sequence[str], kind: EmbedKind, pack: Callable[[Vectors], bytes]
+    ) -> tuple[Vectors, list[bytes]]:
+        """``embed``, and ``pack`` of each text's token vectors, in one run of the model a text.
+
+        Packed at once, so that the token vectors of a whole batch never lie in memory together.
+        """
+        prefix = self._tokenizer.count(self._prefixes[kind].rstrip()) if self._prefixes[kind] else 0
+
+        def both(ids: NDArray[np.int64], mask: NDArray[np.bool_]) -> tuple[Vectors, bytes]:
+            states = self._run(ids, _STATES)[0]
+            return self._pool(states), pack(_unit(states[mask][prefix:]))
+
+        rows = self._map(both, texts, kind)
+        vectors = np.stack([v for v, _ in rows]) if rows else np.empty((0, self._dimension), np.float32)
+        return vectors, [packed for _, packed in rows]
+
+    def _map(self, compute: _Compute[T], texts: Sequence[str], kind: EmbedKind) -> list[T]:
         """``compute(ids, is_content)`` for each text, in the order of ``texts``; longest first on the threads."""
         prefix = self._prefixes[kind]
         encodings = self._tokenizer.encode([prefix + t for t in texts])
@@ -124,11 +147,9 @@ class OnnxEmbedder:
         if len(texts) == 1 or self._threads == 1:
             return [compute(*i) for i in inputs]
         order = sorted(range(len(inputs)), key=lambda i: -len(inputs[i][0]))
-        results: list[Vectors | None] = [None] * len(inputs)
         with ThreadPoolExecutor(self._threads) as pool:
-            for i, result in zip(order, pool.map(lambda i: compute(*inputs[i]), order), strict=True):
-                results[i] = result
-        return [r for r in results if r is not None]
+            results = dict(zip(order, pool.map(lambda i: compute(*inputs[i]), order), strict=True))
+        return [results[i] for i in range(len(inputs))]
 
     def _truncated(self, encoding: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Ids within the window and which of them are the text's own; the closing special tokens are kept."""
@@ -150,7 +171,9 @@ class OnnxEmbedder:
     def _vector(self, ids: NDArray[np.int64], _content: NDArray[np.bool_]) -> Vectors:
         if self._pooled:
             return _row(_unit(self._run(ids, "sentence_embedding")))
-        states = self._run(ids, "last_hidden_state")[0]
+        return self._pool(self._run(ids, _STATES)[0])
+
+    def _pool(self, states: NDArray[np.float32]) -> Vectors:
         pooled: Vectors = {"mean": states.mean(axis=0), "cls": states[0], "last": states[-1]}[self._pooling]
         return _row(_unit(pooled[None]))
 
