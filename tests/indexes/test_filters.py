@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import JSON, Column, Connection, Integer, MetaData, Table, create_engine, insert, select
 
 from lunheng.errors import FilterError
-from lunheng.indexes.filters import And, Comparison, Filter, Not, Or, compare, matches, parse_filter, to_sql
+from lunheng.indexes.filters import And, Comparison, Filter, Not, Or, matches, parse_filter, to_sql
 from lunheng.types import Metadata, to_jsonable
 
 TABLE = Table("chunks", MetaData(), Column("key", Integer, primary_key=True), Column("metadata", JSON, nullable=False))
@@ -143,10 +143,10 @@ metadata = st.builds(
 fields = st.one_of(st.sampled_from(["page_number", "author", "tags", "bbox", "is_ocr"]), keys.map("extra.{}".format))
 lists = st.lists(scalars, max_size=3)
 comparisons = st.one_of(
-    st.builds(compare, fields, st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), st.one_of(scalars, lists)),
-    st.builds(compare, fields, st.just("in"), st.lists(st.one_of(scalars, lists), max_size=4)),
-    st.builds(compare, fields, st.just("contains"), scalars),
-    st.builds(compare, st.just("created_at"), st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), times),
+    st.builds(Comparison, fields, st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), st.one_of(scalars, lists)),
+    st.builds(Comparison, fields, st.just("in"), st.lists(st.one_of(scalars, lists), max_size=4)),
+    st.builds(Comparison, fields, st.just("contains"), scalars),
+    st.builds(Comparison, st.just("created_at"), st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), times),
 )
 filters = st.recursive(
     comparisons,
@@ -188,6 +188,14 @@ def test_json_form_is_the_text_form() -> None:
     assert parse_filter(parse_filter(text)) == parse_filter(text)
     assert parse_filter({"and": []}) == And(())
     assert parse_filter(None) is parse_filter("  ") is parse_filter({}) is None
+
+
+def test_a_tree_made_by_hand_is_checked_too() -> None:
+    made = Comparison("created_at", "<", "2024-05-01T08:00:00+08:00")
+    assert made == parse_filter('created_at < "2024-05-01"') == Comparison("created_at", "<", datetime(2024, 5, 1))
+    assert Comparison("部门", "==", "研发").field == "extra.部门"
+    with pytest.raises(FilterError):
+        Comparison("created_at", "<", "soon")
 
 
 def test_escapes_and_signs() -> None:
@@ -237,7 +245,7 @@ def test_refuses_other_json(given_json: dict[str, Any]) -> None:
 
 
 def test_long_lists_and_hostile_values_are_bound(connection: Connection) -> None:
-    filter = compare("author", "in", [f"a{n}" for n in range(50_000)] + ["'; DROP TABLE chunks; --"])
+    filter = Comparison("author", "in", [f"a{n}" for n in range(50_000)] + ["'; DROP TABLE chunks; --"])
     rows = [chunk(author="a49999"), chunk(author="b"), chunk(author="'; DROP TABLE chunks; --")]
     assert admitted(connection, filter, rows) == [True, False, True]
     assert "DROP" not in str(to_sql(filter))

@@ -11,140 +11,16 @@ import re
 _CLOSERS = "”’」』）)]】》〉\"'»"
 _BREAK = re.compile(rf"(?:[。！？；｡]|…{{2,}}|[.!?…])(?:[。！？!?.…]*)[{re.escape(_CLOSERS)}]*|\n[^\S\n]*(?:\n\s*)?")
 _STRONG = "。！？；｡"
-_ABBREVIATIONS = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "sr",
-        "jr",
-        "st",
-        "mt",
-        "rev",
-        "gen",
-        "col",
-        "lt",
-        "capt",
-        "sgt",
-        "gov",
-        "sen",
-        "rep",
-        "hon",
-        "pres",
-        "vs",
-        "etc",
-        "eg",
-        "ie",
-        "cf",
-        "al",
-        "approx",
-        "dept",
-        "est",
-        "inc",
-        "ltd",
-        "co",
-        "corp",
-        "vol",
-        "ed",
-        "eds",
-        "ch",
-        "sec",
-        "fig",
-        "figs",
-        "eq",
-        "no",
-        "nos",
-        "pp",
-        "p",
-        "art",
-        "para",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "sept",
-        "oct",
-        "nov",
-        "dec",
-        "mon",
-        "tue",
-        "wed",
-        "thu",
-        "fri",
-        "sat",
-        "sun",
-        "a.m",
-        "p.m",
-        "e.g",
-        "i.e",
-        "u.s",
-        "u.k",
-        "u.n",
-        "ph.d",
-        "m.d",
-        "b.a",
-        "m.a",
-        "u.s.a",
-        "d.c",
-    ]
-)
-_STARTERS = frozenset(
-    [
-        "The",
-        "A",
-        "An",
-        "He",
-        "She",
-        "It",
-        "They",
-        "We",
-        "I",
-        "You",
-        "In",
-        "On",
-        "At",
-        "This",
-        "That",
-        "These",
-        "Those",
-        "But",
-        "However",
-    ]
-)
-"""After one of these an abbreviation such as U.S. or etc. does end its sentence."""
-_NEVER_LAST = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "st",
-        "mt",
-        "rev",
-        "gen",
-        "fig",
-        "figs",
-        "eq",
-        "no",
-        "nos",
-        "vs",
-        "eg",
-        "ie",
-        "e.g",
-        "i.e",
-        "cf",
-        "pp",
-        "p",
-        "vol",
-    ]
-)
+_ABBREVIATED = """
+    mr mrs ms dr prof sr jr st mt rev gen col lt capt sgt gov sen rep hon pres vs etc eg ie cf al approx dept est inc ltd
+    co corp vol ed eds ch sec fig figs eq no nos pp p art para jan feb mar apr jun jul aug sep sept oct nov dec
+    mon tue wed thu fri sat sun a.m p.m e.g i.e u.s u.k u.n ph.d m.d b.a m.a u.s.a d.c"""
+_ALWAYS_FOLLOWED = "mr mrs ms dr prof st mt rev gen fig figs eq no nos vs eg ie e.g i.e cf pp p vol"
+_OPENING = "The A An He She It They We I You In On At This That These Those But However"
+_ABBREVIATIONS = frozenset(_ABBREVIATED.split())
+_NEVER_LAST = frozenset(_ALWAYS_FOLLOWED.split())
+_STARTERS = frozenset(_OPENING.split())
+"""Before one of these an abbreviation such as U.S. or etc. does end its sentence."""
 _WORD_BEFORE = re.compile(r"[A-Za-z][A-Za-z.]*$")
 _ITEM = re.compile(r"\(?(?:\d{1,3}|[A-Za-z])")
 """What stands before the dot of "1. First item" and "B. Second item"."""
