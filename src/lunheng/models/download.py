@@ -78,7 +78,8 @@ def _pull_one(entry: ModelEntry, place: Place, on_progress: OnProgress) -> Path:
     partial = models_folder() / f".{entry.name}.{place.kind}.{key}.partial"
     partial.mkdir(parents=True, exist_ok=True)
     reporter = Reporter(entry.name, place.kind, place.total, on_progress)
-    reporter.step("fetch")
+    if place.total is not None:  # else the server says it, and fetch_http reports it
+        reporter.step("fetch")
     ready = partial / "ready"
     ready.mkdir(exist_ok=True)
     identity = ""

@@ -171,10 +171,10 @@ class _Translated:
             raise ModelUnavailableError(
                 f"{self._name}: no answer within {self._timeout:g} s. Raise timeout_seconds, or look at the server."
             ) from error
-        if isinstance(error, httpx.TransportError):
-            raise ModelUnavailableError(f"{self._name}: {type(error).__name__}: {error}. Is the server up?") from error
         if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol)):
             raise ModelError(f"{self._name}: base_url is not a URL: {error}") from error
+        if isinstance(error, httpx.TransportError):
+            raise ModelUnavailableError(f"{self._name}: {type(error).__name__}: {error}. Is the server up?") from error
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -18,7 +18,7 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from lunheng.errors import ModelError, ModelUnavailableError
-from lunheng.models.progress import CHUNK, Reporter, verify, verify_git_blob
+from lunheng.models.progress import Reporter, verify, verify_git_blob
 from lunheng.models.registry import HubPlace, RemoteFile, UrlPlace
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,9 @@ def fetch_http(place: HubPlace | UrlPlace, folder: Path, reporter: Reporter) -> 
     """
     with httpx.Client(timeout=_TIMEOUT, follow_redirects=True, headers=_headers(place)) as client:
         files = _listed(client, place)
-        reporter.total = sum(f.size or 0 for f in files) or None
-        reporter.step("fetch")
+        if reporter.total is None:  # else it was said already
+            reporter.total = sum(f.size or 0 for f in files) or None
+            reporter.step("fetch")
         paths = []
         for file in files:
             if file.sha256 is None and file.git_blob is None:
@@ -59,7 +60,8 @@ def fetch_http(place: HubPlace | UrlPlace, folder: Path, reporter: Reporter) -> 
 
 def _headers(place: HubPlace | UrlPlace) -> dict[str, str]:
     token = os.environ.get("HF_TOKEN") if place.kind == "hub" else None
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    plain = {"Accept-Encoding": "identity"}  # ranges count the file's own bytes
+    return {**plain, "Authorization": f"Bearer {token}"} if token else plain
 
 
 def _endpoint(place: HubPlace) -> str:
@@ -130,7 +132,12 @@ def _remote(path: str, size: int | None, sha256: str | None, git_blob: str | Non
 def _json(client: httpx.Client, url: str) -> Any:
     for attempt in _retrying():
         with attempt:
-            return _checked(client.get(url), url).json()
+            try:
+                return _checked(client.get(url), url).json()
+            except httpx.TransportError as error:
+                raise ModelUnavailableError(f"{url}: {type(error).__name__} {error}") from error
+            except ValueError as error:
+                raise ModelError(f"{url}: the listing is not JSON ({error}).") from error
     raise AssertionError("unreachable: tenacity re-raises")
 
 
@@ -160,7 +167,7 @@ def _append(client: httpx.Client, url: str, partial: Path, reporter: Reporter) -
                 reporter.done -= have
                 have = 0
             with partial.open("ab" if have else "wb") as out:
-                for chunk in response.iter_bytes(CHUNK):
+                for chunk in response.iter_bytes():  # as it comes, so that a break loses nothing
                     out.write(chunk)
                     reporter.add(len(chunk))
     except httpx.TransportError as error:
@@ -180,7 +187,7 @@ def _checked(response: httpx.Response, url: str) -> httpx.Response:
 
 def _retrying() -> Retrying:
     return Retrying(
-        retry=retry_if_exception_type((ModelUnavailableError, httpx.TransportError)),
+        retry=retry_if_exception_type(ModelUnavailableError),
         stop=stop_after_attempt(_ATTEMPTS),
         wait=wait_random_exponential(multiplier=0.5, max=8),
         reraise=True,

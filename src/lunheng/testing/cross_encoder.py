@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def write_cross_encoder(embedder_folder: Path, folder: Path) -> Path:
         graph.initializer.append(numpy_helper.from_array(np.array(value, kind), name))
         return name
 
-    def node(operator: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def node(operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
         graph.node.append(helper.make_node(operator, inputs, [output], **attributes))
         return output
 

@@ -49,7 +49,7 @@ def check_shape_and_length(embedder: Embedder) -> None:
     """float32 (n, dimension), finite, rows of length 1; also for no text and for an empty text."""
     for texts in ([], [""], list(TEXTS)):
         for kind in ("query", "passage"):
-            vectors = embedder.embed(texts, kind)  # type: ignore[arg-type]
+            vectors = embedder.embed(texts, kind)
             assert vectors.dtype == np.float32, f"dtype is {vectors.dtype}"
             assert vectors.shape == (len(texts), embedder.dimension), f"shape is {vectors.shape}"
             assert np.isfinite(vectors).all(), "a vector is not finite"

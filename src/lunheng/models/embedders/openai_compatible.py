@@ -126,7 +126,8 @@ class EndpointEmbedder:
                 rows = answer["embeddings"]["float"]
             else:
                 rows = [r["embedding"] for r in sorted(answer["data"], key=lambda r: r["index"])]
-            vectors = np.array(rows, np.float32)
+            with np.errstate(over="ignore"):  # an infinite number is named below
+                vectors = np.array(rows, np.float32)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
                 f"embedder {self._settings.model}: the server's answer has another shape: {str(answer)[:300]}"
