@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from lunheng.chunking import STRATEGIES, make_chunker
 from lunheng.config import ChunkingSettings
+from lunheng.models.tokenizer import JsonTokenizer
 from lunheng.parsing.builder import DocumentBuilder
 from lunheng.parsing.dispatch import parse_here
 from lunheng.protocols import Tokenizer
 from lunheng.testing import chunker as suite
+from lunheng.testing.real_models import model_folder
 from lunheng.testing.samples import MAKERS, STORIES
 from lunheng.testing.tokenizers import FakeByteTokenizer, FakeTokenizer
 from lunheng.types import Document, Limits
@@ -45,7 +47,12 @@ def test_samples(documents: list[Document], strategy: str, cap: int, tokenizer: 
 TEXTS = st.one_of(
     st.text(min_size=1, max_size=300),
     st.text(alphabet="天地玄黄宇宙洪荒，。！？\n ", min_size=1, max_size=400),
-    st.lists(st.sampled_from("The marram grows on dunes. Why? e.g. 3.14, 第三章 是的。\n\n x".split(" ")), max_size=80).map(" ".join),
+    st.lists(
+        st.sampled_from(
+            ["The", "marram", "grows", "on", "dunes.", "Why?", "e.g.", "3.14,", "第三章", "是的。\n\n", "x"]
+        ),
+        max_size=80,
+    ).map(" ".join),
     st.integers(1, 600).map(lambda n: "x" * n),
     st.integers(1, 60).map(lambda n: "👩‍👩‍👧‍👦" * n),
 )
@@ -74,8 +81,37 @@ def build(parts: list[tuple[str, object, int]]) -> Document:
 
 
 @settings(max_examples=150, deadline=None)
-@given(ELEMENTS, st.sampled_from(tuple(STRATEGIES)), st.integers(16, 90), st.integers(0, 60), st.sampled_from(TOKENIZERS))
+@given(
+    ELEMENTS, st.sampled_from(tuple(STRATEGIES)), st.integers(16, 90), st.integers(0, 60), st.sampled_from(TOKENIZERS)
+)
 def test_random_documents(parts: list, strategy: str, cap: int, overlap: int, tokenizer: Tokenizer) -> None:  # type: ignore[type-arg]
     document = build(parts)
     chunker = make_chunker(ChunkingSettings(strategy=strategy, size=cap, overlap=overlap), tokenizer, WINDOW)
     suite.check_chunks(document, chunker.split(document), tokenizer, cap)
+
+
+@pytest.fixture(scope="module")
+def real_tokenizer() -> Tokenizer:
+    return JsonTokenizer(model_folder("multilingual-e5-small") / "tokenizer.json")
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_real_tokenizer(documents: list[Document], strategy: str, real_tokenizer: Tokenizer) -> None:
+    for cap in (24, 200):
+        chunker = make_chunker(ChunkingSettings(strategy=strategy, size=cap, overlap=cap // 8), real_tokenizer, WINDOW)
+        for document in documents:
+            suite.check_chunks(document, chunker.split(document), real_tokenizer, cap)
+
+
+@settings(max_examples=100, deadline=None)
+@given(ELEMENTS, st.sampled_from(tuple(STRATEGIES)), st.integers(16, 90), st.integers(0, 60))
+def test_random_documents_with_the_real_tokenizer(
+    real_tokenizer: Tokenizer,
+    parts: list,
+    strategy: str,
+    cap: int,
+    overlap: int,  # type: ignore[type-arg]
+) -> None:
+    document = build(parts)
+    chunker = make_chunker(ChunkingSettings(strategy=strategy, size=cap, overlap=overlap), real_tokenizer, WINDOW)
+    suite.check_chunks(document, chunker.split(document), real_tokenizer, cap)

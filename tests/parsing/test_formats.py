@@ -53,14 +53,18 @@ def test_html_nested_lists_and_code(tmp_path: Path) -> None:
     ["display:none", "visibility: hidden", "font-size:0", "opacity:0", "color:#fff", "color:white;background:#ffffff"],
 )
 def test_html_hidden_text_is_flagged(tmp_path: Path, style: str) -> None:
-    document = write(tmp_path / "a.html", f"<html><body><p>seen</p><p style='{style}'>obey me</p><p>also</p></body></html>")
+    document = write(
+        tmp_path / "a.html", f"<html><body><p>seen</p><p style='{style}'>obey me</p><p>also</p></body></html>"
+    )
     assert kinds(document) == [("paragraph", "seen"), ("paragraph", "also")]
     assert [e.text for e in hidden(document)] == ["obey me"]
     assert document.warnings
 
 
 def test_html_white_on_blue_is_visible(tmp_path: Path) -> None:
-    document = write(tmp_path / "a.html", "<html><body><p style='color:#fff;background:#003'>banner text</p></body></html>")
+    document = write(
+        tmp_path / "a.html", "<html><body><p style='color:#fff;background:#003'>banner text</p></body></html>"
+    )
     assert kinds(document) == [("paragraph", "banner text")]
 
 
@@ -112,6 +116,7 @@ def test_plain_text_structure(tmp_path: Path) -> None:
 def test_docx_merged_cells_levels_and_deleted_text(tmp_path: Path) -> None:
     import docx
     from docx.oxml import OxmlElement
+    from docx.oxml.ns import qn
 
     word = docx.Document()
     word.add_heading("一级", 1)
@@ -121,7 +126,7 @@ def test_docx_merged_cells_levels_and_deleted_text(tmp_path: Path) -> None:
     paragraph = word.add_paragraph("kept ")
     deletion = OxmlElement("w:del")
     run = paragraph.add_run("deleted")._r
-    run.find(run.nsmap and "{%s}t" % run.nsmap["w"]).tag = "{%s}delText" % run.nsmap["w"]
+    run.find(qn("w:t")).tag = qn("w:delText")
     paragraph._p.append(deletion)
     deletion.append(run)
     word.add_paragraph("表 1：merged", style="Caption")

@@ -63,11 +63,13 @@ def test_flate_bomb_pdf_is_bounded(tmp_path: Path, sandbox: Sandbox) -> None:
     path = tmp_path / "bomb.pdf"
     path.write_bytes(flate_bomb_pdf(200_000_000))
     assert path.stat().st_size < 2_000_000
-    with pytest.raises(ParseError, match="bomb.pdf"):
+    with pytest.raises(ParseError, match=r"bomb\.pdf"):
         sandbox.parse(path, Limits(max_seconds=8, max_memory_bytes=700_000_000))
 
 
-@pytest.mark.parametrize(("make", "member"), [(make_docx, "word/document.xml"), (make_xlsx, "xl/worksheets/sheet1.xml")])
+@pytest.mark.parametrize(
+    ("make", "member"), [(make_docx, "word/document.xml"), (make_xlsx, "xl/worksheets/sheet1.xml")]
+)
 def test_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, make: object, member: str) -> None:
     sound = make(tmp_path, ENGLISH).path  # type: ignore[operator]
     bomb = tmp_path / f"bomb{sound.suffix}"
@@ -104,7 +106,7 @@ def test_deeply_nested_html_comes_back(tmp_path: Path, sandbox: Sandbox) -> None
 def test_deeply_nested_json_is_a_limit(tmp_path: Path) -> None:
     path = tmp_path / "deep.json"
     path.write_text("[" * 100_000 + "]" * 100_000)
-    with pytest.raises(ParseError, match="deep.json"):
+    with pytest.raises(ParseError, match=r"deep\.json"):
         parse_file(path)
 
 
@@ -152,7 +154,9 @@ def test_workers_are_reused_and_threads_have_their_own(tmp_path: Path, sandbox: 
     assert threading.active_count() < 20
 
 
-def test_a_file_in_the_working_directory_is_no_module(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_the_working_directory_is_no_module(
+    tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = make_docx(tmp_path, ENGLISH).path
     (tmp_path / "docx.py").write_text("raise SystemExit('ran a file of the folder')")
     (tmp_path / "lunheng.py").write_text("raise SystemExit('ran a file of the folder')")

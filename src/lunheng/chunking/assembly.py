@@ -23,7 +23,9 @@ PATH_JOINER = " > "
 PREFIX_SHARE = 4
 """The heading path takes at most a quarter of the cap."""
 TAGS = 5
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]|[^\W\u3040-\u9fff\uf900-\ufaff]+(?:['’.-][^\W\u3040-\u9fff]+)*")
+_WORD = re.compile(
+    r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]|[^\W\u3040-\u9fff\uf900-\ufaff]+(?:['’.-][^\W\u3040-\u9fff]+)*"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Assembler:
     def budget(self, start: int, header: str = "") -> int:
         """Tokens left for text that begins at ``start``, after its prefix."""
         prefix = self._full_prefix(start, header)
-        return max(self.cap - (self._tokenizer.count(prefix) + 1 if prefix else 0), 1)
+        return max(self.cap - (self._tokenizer.count(f"{prefix}\n") if prefix else 0), 1)
 
     def _full_prefix(self, start: int, header: str) -> str:
         path = self.prefix(start)
@@ -101,10 +103,13 @@ class Assembler:
 
     def chunks(self, drafts: Iterable[Draft]) -> list[Chunk]:
         """The chunks of ``drafts``, in order; a draft that exceeds the cap becomes several."""
+        fitted = [piece for draft in drafts for piece in self._fit(draft)]
+        # Where a draft was cut again, the next one's overlap may begin before its last piece, or hold it whole.
+        fitted.sort(key=lambda piece: (piece[0].start, -piece[0].end))
         made: list[Chunk] = []
-        for draft in drafts:
-            for fitted, prefix, count in self._fit(draft):
-                made.append(self._chunk(fitted, prefix, count, len(made)))
+        for draft, prefix, count in fitted:
+            if not made or draft.end > made[-1].end:
+                made.append(self._chunk(draft, prefix, count, len(made)))
         return made
 
     def _fit(self, draft: Draft) -> Iterator[tuple[Draft, str, int]]:

@@ -92,4 +92,9 @@ def table_drafts(assembler: Assembler, start: int, table: Element) -> Iterator[D
             part_start = row_start
             budget = assembler.budget(table.start, repeated)
         part_end = row_end
-    yield Draft(part_start, part_end, "table", repeated if part_start > table.start and len(rows) > 2 and part_start >= rows[2][0] else "")
+    yield Draft(
+        part_start,
+        part_end,
+        "table",
+        repeated if part_start > table.start and len(rows) > 2 and part_start >= rows[2][0] else "",
+    )

@@ -57,21 +57,22 @@ def trim(text: str, start: int, end: int) -> Span:
     return start, end
 
 
-def split_span(tokens: TokenMap, start: int, end: int, budget: int, overlap: int = 0) -> list[Span]:
+def split_span(tokens: TokenMap, start: int, end: int, budget: int, overlap: int = 0, keep: int = 0) -> list[Span]:
     """Give the spans of ``text[start:end]``, each of at most ``budget`` tokens (as ``tokens`` counts).
 
     Every character that is not white space lies in at least one span. Consecutive spans share at
-    most ``overlap`` tokens, in whole pieces.
+    most ``overlap`` tokens, in whole pieces. What stands before ``keep`` (a heading) is not cut off
+    from what follows it, if the two can stand together at all.
     """
     start, end = trim(tokens.text, start, end)
     if start == end:
         return []
     if tokens.count(start, end) <= budget:
         return [(start, end)]
-    return _join(tokens, list(_pieces(tokens, start, end, budget, 0)), budget, min(overlap, budget // 3))
+    return _join(tokens, list(_pieces(tokens, start, end, budget, keep, 0)), budget, min(overlap, budget // 3))
 
 
-def _pieces(tokens: TokenMap, start: int, end: int, budget: int, level: int) -> Iterator[Span]:
+def _pieces(tokens: TokenMap, start: int, end: int, budget: int, keep: int, level: int) -> Iterator[Span]:
     """Spans that cover ``start:end`` without a gap, each within the budget."""
     if tokens.count(start, end) <= budget:
         yield start, end
@@ -81,10 +82,10 @@ def _pieces(tokens: TokenMap, start: int, end: int, budget: int, level: int) -> 
         return
     before = start
     for cut in CUTTERS[level](tokens.text, start, end):
-        if before < cut < end:
-            yield from _pieces(tokens, before, cut, budget, level + 1)
+        if before < cut < end and cut > keep:
+            yield from _pieces(tokens, before, cut, budget, keep, level + 1)
             before = cut
-    yield from _pieces(tokens, before, end, budget, level + 1)
+    yield from _pieces(tokens, before, end, budget, keep, level + 1)
 
 
 def _windows(tokens: TokenMap, start: int, end: int, budget: int) -> Iterator[Span]:

@@ -39,7 +39,8 @@ class StructureChunker:
                 yield from special_drafts(assembler, block)
                 continue
             for start, end in self._merged(assembler, _sections(elements, block, top)):
-                for span in split_span(assembler.tokens, start, end, assembler.budget(start), self._overlap):
+                budget, body = assembler.budget(start), _body_start(assembler, start, end)
+                for span in split_span(assembler.tokens, start, end, budget, self._overlap, keep=body):
                     yield Draft(*span)
 
     def _merged(self, assembler: Assembler, sections: Iterator[tuple[bool, bool, Span]]) -> Iterator[Span]:
@@ -59,6 +60,12 @@ class StructureChunker:
             current, bare = (start, end), only_heading
         if current is not None:
             yield current
+
+
+def _body_start(assembler: Assembler, start: int, end: int) -> int:
+    """Where the text below the headings at ``start`` begins."""
+    elements = (assembler.document.elements[i] for i in assembler.elements_in(start, end))
+    return next((e.start for e in elements if e.kind != "heading"), start)
 
 
 def top_level(elements: tuple[Element, ...]) -> int:

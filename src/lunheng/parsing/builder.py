@@ -44,7 +44,9 @@ def read_bytes(source: Path, limits: Limits) -> bytes:
             )
         data = source.read_bytes()
     except OSError as error:
-        raise ParseError(f"{source}: cannot be read ({error.strerror or error}); check its path and permissions") from error
+        raise ParseError(
+            f"{source}: cannot be read ({error.strerror or error}); check its path and permissions"
+        ) from error
     if not data:
         raise ParseError(f"{source}: the file is empty (0 bytes); remove it or save it again from its program")
     return data

@@ -18,8 +18,49 @@ from lunheng.parsing.encoding import decode, guess_utf16
 HEAD = 8192
 
 CODE_SUFFIXES = frozenset(
-    "py pyi js jsx mjs ts tsx java kt scala go rs c h cc cpp cxx hpp cs rb php swift lua r jl m pl sh bash zsh ps1 sql"
-    " proto dockerfile makefile toml yaml yml ini cfg conf".split()
+    [
+        "py",
+        "pyi",
+        "js",
+        "jsx",
+        "mjs",
+        "ts",
+        "tsx",
+        "java",
+        "kt",
+        "scala",
+        "go",
+        "rs",
+        "c",
+        "h",
+        "cc",
+        "cpp",
+        "cxx",
+        "hpp",
+        "cs",
+        "rb",
+        "php",
+        "swift",
+        "lua",
+        "r",
+        "jl",
+        "m",
+        "pl",
+        "sh",
+        "bash",
+        "zsh",
+        "ps1",
+        "sql",
+        "proto",
+        "dockerfile",
+        "makefile",
+        "toml",
+        "yaml",
+        "yml",
+        "ini",
+        "cfg",
+        "conf",
+    ]
 )
 _TEXT_SUFFIXES = {
     "md": "md",
@@ -97,7 +138,9 @@ def detect(source: Path) -> Detected:
         with source.open("rb") as file:
             head = file.read(HEAD)
     except OSError as error:
-        raise ParseError(f"{source}: cannot be read ({error.strerror or error}); check its path and permissions") from error
+        raise ParseError(
+            f"{source}: cannot be read ({error.strerror or error}); check its path and permissions"
+        ) from error
     if not head:
         raise ParseError(f"{source}: the file is empty (0 bytes); remove it or save it again from its program")
     suffix = source.suffix.lower().lstrip(".") or source.name.lower()

@@ -32,7 +32,7 @@ PARSERS = {
     "txt": "plaintext:PlainTextParser",
     "json": "json_text:JsonParser",
     "jsonl": "json_text:JsonLinesParser",
-    **{suffix: "plaintext:SourceCodeParser" for suffix in CODE_SUFFIXES},
+    **dict.fromkeys(CODE_SUFFIXES, "plaintext:SourceCodeParser"),
 }
 
 

@@ -131,7 +131,11 @@ class _Body:
         number = paragraph.find(f"{_W}pPr/{_W}numPr/{_W}numId")
         if number is not None and number.get(f"{_W}val") != "0":
             return int(level.get(f"{_W}val", "0")) if level is not None else 0
-        if style_name and (match := _LIST_STYLE.match(style_name)) and (match.group(1) or "").lower() in ("bullet", "number"):
+        if (
+            style_name
+            and (match := _LIST_STYLE.match(style_name))
+            and (match.group(1) or "").lower() in ("bullet", "number")
+        ):
             return int(match.group(2) or 1) - 1
         return None
 

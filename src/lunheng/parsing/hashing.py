@@ -29,5 +29,7 @@ def hash_file(source: Path) -> str:
                 while block := file.read(BLOCK):
                     digest.update(block)
     except OSError as error:
-        raise ParseError(f"{source}: cannot be read ({error.strerror or error}); check its path and permissions") from error
+        raise ParseError(
+            f"{source}: cannot be read ({error.strerror or error}); check its path and permissions"
+        ) from error
     return digest.hexdigest()

@@ -22,17 +22,85 @@ from lunheng.types import Document, ElementKind, Limits
 _CHARSET = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([\w-]+)", re.I)
 _OPAQUE = re.compile(r"<(script|style|noscript|template|svg|iframe)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.I | re.S)
 _TAG = re.compile(r"<(/?)([a-zA-Z][\w:-]*)(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
-_VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
-_IMPLIED_END = frozenset("p li dt dd tr td th thead tbody tfoot option optgroup html head body".split())
+_VOID = frozenset(
+    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"]
+)
+_IMPLIED_END = frozenset(
+    ["p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "tfoot", "option", "optgroup", "html", "head", "body"]
+)
 
 _HEADINGS = {f"h{n}": n for n in range(1, 7)}
 _SKIPPED = frozenset(
-    "script style noscript template svg iframe nav footer aside form button select input textarea dialog canvas object"
-    " head link meta audio video map -comment _comment !doctype".split()
+    [
+        "script",
+        "style",
+        "noscript",
+        "template",
+        "svg",
+        "iframe",
+        "nav",
+        "footer",
+        "aside",
+        "form",
+        "button",
+        "select",
+        "input",
+        "textarea",
+        "dialog",
+        "canvas",
+        "object",
+        "head",
+        "link",
+        "meta",
+        "audio",
+        "video",
+        "map",
+        "-comment",
+        "_comment",
+        "!doctype",
+    ]
 )
 _INLINE = frozenset(
-    "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark q s samp small span strike strong"
-    " sub sup time tt u var ruby rb rt rp wbr nobr".split()
+    [
+        "a",
+        "abbr",
+        "acronym",
+        "b",
+        "bdi",
+        "bdo",
+        "big",
+        "cite",
+        "code",
+        "data",
+        "del",
+        "dfn",
+        "em",
+        "font",
+        "i",
+        "ins",
+        "kbd",
+        "label",
+        "mark",
+        "q",
+        "s",
+        "samp",
+        "small",
+        "span",
+        "strike",
+        "strong",
+        "sub",
+        "sup",
+        "time",
+        "tt",
+        "u",
+        "var",
+        "ruby",
+        "rb",
+        "rt",
+        "rp",
+        "wbr",
+        "nobr",
+    ]
 )
 _BOILERPLATE_ROLES = frozenset({"navigation", "banner", "contentinfo", "search", "menu", "menubar", "complementary"})
 _BOILERPLATE_NAME = re.compile(

@@ -90,4 +90,3 @@ def _table_rows(tokens: list[Token]) -> list[list[str]]:
 def _plain(text: str) -> str:
     """A heading without its marks, so that paths and section titles read well."""
     return _INLINE.sub(lambda m: m.group(1) or "", _TRAILING_ID.sub("", text))
-

@@ -137,4 +137,3 @@ def with_file_times(document: Document, source: Path) -> Document:
     modified = document.last_modified or datetime.fromtimestamp(stat.st_mtime, UTC)
     created = document.created_at or datetime.fromtimestamp(getattr(stat, "st_birthtime", stat.st_mtime), UTC)
     return replace(document, created_at=created, last_modified=modified)
-

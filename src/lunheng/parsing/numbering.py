@@ -22,7 +22,9 @@ _ENGLISH = (
     (re.compile(r"(?:APPENDIX|Appendix|ANNEX|Annex)\s+(?:[IVXLC]+|\d+|[A-Z])\b"), 2),
     (re.compile(r"(?:ARTICLE|Article|SECTION|Section)\s+(?:[IVXLC]+|\d+(?:\.\d+)*)\b"), 3),
 )
-_DECIMAL = re.compile(r"(\d{1,2}(?:\.\d{1,2}){0,4})(\.|、)?[\s\u3000]+(?=[^\W\d_])|(\d{1,2}(?:\.\d{1,2}){1,4})(?=[\u3400-\u9fff])")
+_DECIMAL = re.compile(
+    r"(\d{1,2}(?:\.\d{1,2}){0,4})(\.|、)?[\s\u3000]+(?=[^\W\d_])|(\d{1,2}(?:\.\d{1,2}){1,4})(?=[\u3400-\u9fff])"
+)
 _LIST_CHINESE = re.compile(r"[一二三四五六七八九十]{1,3}[、．]")
 _START = frozenset("0123456789第一二三四五六七八九十PCAS")
 """What a numbered heading can begin with: most lines are told by their first character."""

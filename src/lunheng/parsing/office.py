@@ -28,9 +28,8 @@ def read_core_properties(properties: Any, builder: DocumentBuilder) -> None:
     """Take title, author and times from a python-docx, python-pptx or openpyxl properties object."""
     builder.title = meaningful_title(properties.title)
     author = getattr(properties, "author", None) or getattr(properties, "creator", None)
-    if author and author.strip().lower() not in _EMPTY_AUTHORS:
-        builder.author = author
-        # The templates of these libraries carry the date of their own making, under their own name.
-    template = bool(author) and author.strip().lower() in _EMPTY_AUTHORS
+    # The templates of these libraries carry the date of their own making, under their own name.
+    template = bool(author and author.strip().lower() in _EMPTY_AUTHORS)
+    builder.author = None if template else author
     builder.created_at = None if template else properties.created
     builder.last_modified = None if template else properties.modified

@@ -7,6 +7,7 @@ over its lines.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -30,7 +31,9 @@ HEADING_RATIO = 1.12
 """A heading's font is at least so much larger than the body's, where size alone makes it one."""
 MAX_HEADING_CHARACTERS = 120
 MAX_HEADING_LINES = 3
-_PAGE_NUMBER = re.compile(r"[\W_]*(?:page|p\.|第)?\s*(?:\d{1,4}|[ivxlc]{1,6})\s*(?:页|(?:/|of|共)\s*\d{1,4}\s*页?)?[\W_]*$", re.I)
+_PAGE_NUMBER = re.compile(
+    r"[\W_]*(?:page|p\.|第)?\s*(?:\d{1,4}|[ivxlc]{1,6})\s*(?:页|(?:/|of|共)\s*\d{1,4}\s*页?)?[\W_]*$", re.I
+)
 _DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:([+-])(\d\d)'?(\d\d)?)?")
 
 
@@ -187,8 +190,7 @@ def without_running_lines(lines: list[Line], heights: dict[int, float]) -> list[
     )
     needed = 2 if pages <= 3 else max(3, 0.3 * pages)
     extent = {
-        page: (min(m.top for m in members), max(m.bottom for m in members))
-        for page, members in _by_page(lines).items()
+        page: (min(m.top for m in members), max(m.bottom for m in members)) for page, members in _by_page(lines).items()
     }
     dropped: set[int] = set()
     for page, members in edge.items():
@@ -354,7 +356,7 @@ def _usual_pitch(lines: list[Line]) -> float:
     """The usual distance from one line of a paragraph to the next."""
     distances = [
         b.top - a.top
-        for a, b in zip(lines, lines[1:], strict=False)
+        for a, b in itertools.pairwise(lines)
         if a.page == b.page and a.flow == b.flow and 0 < b.top - a.top < 3 * a.height
     ]
     return median(distances) if distances else 12.0
@@ -367,5 +369,3 @@ def _bbox(lines: list[Line]) -> BBox:
         round(max(line.x1 for line in lines), 1),
         round(max(line.bottom for line in lines), 1),
     )
-
-

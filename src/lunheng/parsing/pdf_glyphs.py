@@ -185,7 +185,9 @@ class _Reader:
         ys = np.stack([b * left + d * lower + f, b * right + d * upper + f])
         boxes = np.stack([xs.min(axis=0), ys.min(axis=0), xs.max(axis=0), ys.max(axis=0)], axis=1)
         kept = codes[index]
-        places = np.stack([kept, np.round(boxes[:, 0] * 2).astype(np.int64), np.round(boxes[:, 1] * 2).astype(np.int64)])
+        places = np.stack(
+            [kept, np.round(boxes[:, 0] * 2).astype(np.int64), np.round(boxes[:, 1] * 2).astype(np.int64)]
+        )
         _, first = np.unique(places, axis=1, return_index=True)
         once = np.zeros(len(index), dtype=bool)
         once[first] = True

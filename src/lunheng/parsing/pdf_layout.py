@@ -7,6 +7,7 @@ bands, and each band is read column by column.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from statistics import median
@@ -115,9 +116,7 @@ def find_gutter(segments: list[Segment]) -> float | None:
     crossing = ((x0[None, :] < places[:, None] + half) & (x1[None, :] > places[:, None] - half)).sum(axis=1)
     on_left = (x1[None, :] <= places[:, None] - half).sum(axis=1)
     on_right = (x0[None, :] >= places[:, None] + half).sum(axis=1)
-    good = (
-        (on_left >= MIN_COLUMN_LINES) & (on_right >= MIN_COLUMN_LINES) & (crossing <= MAX_CROSSING * len(segments))
-    )
+    good = (on_left >= MIN_COLUMN_LINES) & (on_right >= MIN_COLUMN_LINES) & (crossing <= MAX_CROSSING * len(segments))
     if not good.any():
         return None
     score = np.where(good, crossing, np.inf)
@@ -160,7 +159,7 @@ def _rows(segments: list[Segment]) -> list[list[Segment]]:
 
 def _join_row(row: list[Segment], page: int, flow: int, left: float, right: float) -> Line:
     text = row[0].text
-    for before, after in zip(row, row[1:], strict=False):
+    for before, after in itertools.pairwise(row):
         gap = after.x0 - before.x1
         height = max(before.height, after.height)
         glued = is_cjk(text[-1]) and is_cjk(after.text[0])
@@ -197,7 +196,7 @@ def join_lines(first: str, second: str) -> str:
     if is_cjk(first[-1]) and is_cjk(second[0]):
         return first + second
     # A full-width mark brings its own space.
-    if is_cjk(first[-1]) and not first[-1].isalnum() or is_cjk(second[0]) and not second[0].isalnum():
+    if (is_cjk(first[-1]) and not first[-1].isalnum()) or (is_cjk(second[0]) and not second[0].isalnum()):
         return first + second
     return f"{first} {second}"
 

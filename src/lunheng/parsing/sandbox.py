@@ -106,7 +106,9 @@ class Sandbox:
         try:
             return decode_document(reply[1:])
         except (ValueError, KeyError, TypeError) as error:
-            raise ParseError(f"{source}: the parser's reply made no sense ({error}); the file may be hostile") from error
+            raise ParseError(
+                f"{source}: the parser's reply made no sense ({error}); the file may be hostile"
+            ) from error
 
     def close(self) -> None:
         """End every idle worker."""

@@ -13,9 +13,21 @@ from typing import Any
 
 from lunheng.types import Document, Element, to_jsonable
 
-_FIELDS = (
-    "source source_type text content_hash title author language collection extra created_at last_modified acl warnings"
-).split()
+_FIELDS = [
+    "source",
+    "source_type",
+    "text",
+    "content_hash",
+    "title",
+    "author",
+    "language",
+    "collection",
+    "extra",
+    "created_at",
+    "last_modified",
+    "acl",
+    "warnings",
+]
 _DATES = ("created_at", "last_modified")
 _TUPLES = ("acl", "warnings")
 
@@ -24,8 +36,10 @@ def encode_document(document: Document) -> bytes:
     """Give the JSON of a document."""
     paths: dict[tuple[str, ...], int] = {}
     rows = [
-        (e.kind, e.start, e.end, e.level, paths.setdefault(e.heading_path, len(paths)), e.page, e.bbox, e.caption)
-        + (e.is_ocr, e.ocr_confidence, e.hidden)
+        (
+            *(e.kind, e.start, e.end, e.level, paths.setdefault(e.heading_path, len(paths))),
+            *(e.page, e.bbox, e.caption, e.is_ocr, e.ocr_confidence, e.hidden),
+        )
         for e in document.elements
     ]
     fields = {name: to_jsonable(getattr(document, name)) for name in _FIELDS}

@@ -29,4 +29,6 @@ class FakeByteTokenizer:
         return len(self.spans(text))
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        return [(i, i + 1) for i, char in enumerate(text) if not char.isspace() for _ in char.encode("utf-8", "replace")]
+        return [
+            (i, i + 1) for i, char in enumerate(text) if not char.isspace() for _ in char.encode("utf-8", "replace")
+        ]
