@@ -50,6 +50,8 @@ class Found:
     """What the lexical index knows of the query; None where it was not asked."""
     vector: Vectors | None
     """The query's; None where the dense lists were not asked for."""
+    tokens: Vectors | None
+    """The query's token vectors as the evidence reranker takes them; None where it is not in use."""
 
     @property
     def cosines(self) -> dict[int, float]:
@@ -119,10 +121,13 @@ class Searcher:
     ) -> Found:
         dense: list[list[tuple[int, float]]] = []
         lexical: list[tuple[int, float]] = []
-        statistics = vector = None
+        statistics = vector = tokens = None
         if mode != "lexical":
             with tracer.stage("dense", query=query, k=count, embedder=self._embedder.fingerprint) as stage:
-                vector = self._embedder.embed([query], "query")[0]
+                if isinstance(self._reranker, EvidenceReranker) and mode == "hybrid":
+                    vector, tokens = self._reranker.read(query)
+                else:
+                    vector = self._embedder.embed([query], "query")[0]
                 dense = [
                     self._mirror.search(connection, vector, count, group, stage.warn)
                     for group in self._languages(connection, allowed, mode)
@@ -133,7 +138,7 @@ class Searcher:
                 result = self._lexical.search_with_evidence(connection, query, count, allowed)
                 lexical, statistics = result.hits, result.statistics
                 stage.result |= {"hits": lexical[:10], "statistics": asdict(statistics)}
-        return Found(dense, lexical, count, statistics, vector)
+        return Found(dense, lexical, count, statistics, vector, tokens)
 
     def _languages(self, connection: Connection, allowed: Keys | None, mode: Mode) -> list[Keys | None]:
         """What each dense list is taken from: for fusion the allowed keys of each language that has its share."""
@@ -197,10 +202,10 @@ class Searcher:
             stage.given["reranker"] = reranker.fingerprint
             if isinstance(reranker, EvidenceReranker):
                 candidates = self._candidates(connection, head, found)
-                if candidates is None:
+                if candidates is None or found.tokens is None:
                     stage.warn("some passages have no token vectors; the fused order stands (lunheng check --repair)")
                     return ranked
-                scores = reranker.score(query, candidates).scores
+                scores = reranker.score(found.tokens, candidates).scores
             else:
                 scores = reranker.score(query, [hit.chunk.full_text for _, hit in head])
             order = np.argsort(-scores, kind="stable")

@@ -62,10 +62,15 @@ class EvidenceReranker:
             "evidence", self._embedder.fingerprint, f"{COSINE_WEIGHT} {INTERACTION_WEIGHT} {SHARE_WEIGHT}"
         )
 
-    def score(self, question: str, candidates: Sequence[Candidate]) -> Scored:
-        """Weigh ``candidates``."""
-        prepared = self._codec.prepare(self._embedder.embed_tokens([question], "query")[0])
-        return weigh(prepared, candidates, self._codec)
+    def read(self, question: str) -> tuple[Vectors, Vectors]:
+        """The question's vector, (dimension,), and its prepared token vectors, in one run of the model."""
+        rows, packed = self._embedder.embed_with_tokens([question], "query", lambda tokens: tokens.tobytes())
+        tokens = np.frombuffer(packed[0], dtype=np.float32).reshape(-1, self._embedder.dimension)
+        return rows[0], self._codec.prepare(tokens)
+
+    def score(self, tokens: Vectors, candidates: Sequence[Candidate]) -> Scored:
+        """Weigh ``candidates`` against the question whose prepared token vectors are ``tokens``."""
+        return weigh(tokens, candidates, self._codec)
 
 
 def weigh(question: Vectors, candidates: Sequence[Candidate], codec: TokenCodec) -> Scored:
