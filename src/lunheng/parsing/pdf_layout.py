@@ -213,7 +213,7 @@ def starts_paragraph(previous: Line, line: Line, pitch: float) -> bool:
         return True
     if line.page != previous.page or line.flow != previous.flow:
         # Across a column or page: only a sentence plainly under way goes on.
-        return closed or not full or line.x0 > line.left + 0.8 * em
+        return closed or line.x0 > line.left + 0.8 * em or (_had_room(previous, line) and not _goes_on(previous, line))
     distance = line.top - previous.top
     if distance > 1.35 * max(pitch, line.height * 0.9) + 1 or distance < -0.5 * line.height:
         return True

@@ -1,0 +1,215 @@
+"""PDF: columns, paragraphs, running lines, headings, pages without text, and real files."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lunheng.errors import EncryptedError, ParseError
+from lunheng.parsing.dispatch import parse_here
+from lunheng.parsing.pdf_layout import join_lines
+from lunheng.testing.parser import check_document
+from lunheng.testing.samples import CHINESE, ENGLISH, STORIES, Story, make_pdf
+from lunheng.types import Document, Limits
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+FONTS = {"en": "Times-Roman", "zh": "STSong-Light"}
+
+
+def parse(path: Path, ocr: str = "off") -> Document:
+    return parse_here(path, Limits(), ocr)
+
+
+def canvas(path: Path, **options: Any) -> Any:
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+    from reportlab.pdfgen.canvas import Canvas
+
+    pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
+    return Canvas(str(path), pagesize=(595, 842), **options)
+
+
+def wrapped(text: str, font: str, width: float) -> list[str]:
+    from reportlab.pdfbase.pdfmetrics import stringWidth
+
+    units = list(text) if font == "STSong-Light" else [word + " " for word in text.split()]
+    lines, line = [], ""
+    for unit in units:
+        if line and stringWidth((line + unit).rstrip(), font, 10) > width:
+            lines.append(line.rstrip())
+            line = ""
+        line += unit
+    return [*lines, line.rstrip()]
+
+
+@pytest.mark.parametrize("columns", [2, 3])
+@pytest.mark.parametrize("story", STORIES, ids=lambda s: s.language)
+def test_columns_drawn_alternately(story: Story, columns: int, tmp_path: Path) -> None:
+    """Line by line across the page, as some programs write: still read column by column."""
+    path, font = tmp_path / "columns.pdf", FONTS[story.language]
+    width = (595 - 120 - 24 * (columns - 1)) / columns
+    paragraphs = [p for _, texts in story.sections for p in texts] * 4
+    lines = [line for p in paragraphs for line in (*wrapped(p, font, width), "")]
+    rows = math.ceil(len(lines) / columns)
+    pdf = canvas(path)
+    pdf.setFont(font, 16)
+    pdf.drawCentredString(297, 780, f"{story.title} — {story.sections[0][0]}")
+    pdf.setFont(font, 10)
+    for row in range(rows):
+        for column in range(columns):
+            if column * rows + row < len(lines):
+                pdf.drawString(60 + column * (width + 24), 740 - 14 * row, lines[column * rows + row])
+    pdf.save()
+    document = parse(path)
+    check_document(document)
+    found = [e.text for e in document.elements if e.kind == "paragraph"]
+    whole = sum(found.count(p) for p in set(paragraphs))
+    # A paragraph that ends with its line at a column's foot may be cut there.
+    assert whole >= len(paragraphs) - columns
+    text = "".join(document.text.split())
+    order = [text.index("".join(p.split())[:12]) for p in paragraphs[: len(set(paragraphs))]]
+    assert order == sorted(order)
+
+
+def test_no_space_between_chinese_lines_and_hyphens_healed() -> None:
+    assert join_lines("数据", "库") == "数据库"
+    assert join_lines("使用 GPU", "服务器") == "使用 GPU 服务器"
+    assert join_lines("结束，", "then") == "结束，then"
+    assert join_lines("obser-", "vatory") == "observatory"
+    assert join_lines("obser\u00ad", "vatory") == "observatory"
+    assert join_lines("Franco-", "Prussian") == "Franco- Prussian"
+    assert join_lines("two", "words") == "two words"
+
+
+def test_a_paragraph_goes_on_over_the_page(tmp_path: Path) -> None:
+    from reportlab.lib.styles import ParagraphStyle
+    from reportlab.platypus import Paragraph, SimpleDocTemplate
+
+    path = tmp_path / "long.pdf"
+    text = ", and ".join(f"the ledger of night {i} was kept by the warden and his brother" for i in range(120)) + "."
+    style = ParagraphStyle("body", fontName="Times-Roman", fontSize=12, leading=16)
+    SimpleDocTemplate(str(path), pagesize=(400, 500)).build([Paragraph(text, style)])
+    document = parse(path)
+    assert [e.text for e in document.elements] == [text]
+    assert document.elements[0].page == 1
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda s: s.language)
+def test_running_lines_are_left_out(story: Story, tmp_path: Path) -> None:
+    path = tmp_path / "running.pdf"
+    pdf = canvas(path)
+    for page in range(1, 6):
+        pdf.setFont(FONTS[story.language], 9)
+        pdf.drawString(60, 810, f"{story.title} {page}")
+        pdf.drawCentredString(297, 25, f"第 {page} 页 共 5 页" if story.language == "zh" else f"Page {page} of 5")
+        pdf.drawString(60, 600, f"{page} {story.sections[0][1][0][:30]}" + ("。" if story.language == "zh" else "."))
+        pdf.showPage()
+    pdf.save()
+    document = parse(path)
+    assert story.title not in document.text and "5" not in document.elements[0].text
+    assert [e.page for e in document.elements] == [1, 2, 3, 4, 5]
+
+
+def test_headings_from_the_outline(tmp_path: Path) -> None:
+    path = tmp_path / "outline.pdf"
+    pdf = canvas(path)
+    y = 780
+    for level, heading in ((0, "Alpha part"), (1, "Beta piece"), (1, "Gamma piece"), (0, "Delta part")):
+        pdf.setFont("Times-Roman", 10)
+        pdf.bookmarkPage(heading)
+        pdf.addOutlineEntry(heading, heading, level)
+        pdf.drawString(60, y, heading)
+        pdf.drawString(60, y - 24, ENGLISH.sections[1][1][0][:90])
+        y -= 60
+    pdf.save()
+    document = parse(path)
+    found = [(e.level, e.text) for e in document.elements if e.kind == "heading"]
+    assert found == [(1, "Alpha part"), (2, "Beta piece"), (2, "Gamma piece"), (1, "Delta part")]
+    assert document.elements[-1].heading_path == ("Delta part",)
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_rotated_pages_read_upright(rotation: int, tmp_path: Path) -> None:
+    import pypdfium2
+
+    sample = make_pdf(tmp_path, ENGLISH)
+    upright = parse(sample.path)
+    pdf = pypdfium2.PdfDocument(sample.path)
+    for page in pdf:
+        page.set_rotation(rotation)
+    # What is drawn sideways on a sideways page: the text must come out whole, if not in the same order.
+    pdf.save(tmp_path / "rotated.pdf")
+    pdf.close()
+    document = parse(tmp_path / "rotated.pdf")
+    check_document(document)
+    assert len("".join(document.text.split())) >= 0.95 * len("".join(upright.text.split()))
+
+
+def scan(path: Path, story: Story) -> None:
+    """The story's PDF as pictures of its pages."""
+    import pypdfium2
+
+    pdf = pypdfium2.PdfDocument(make_pdf(path.parent, story).path)
+    pictures = [page.render(scale=200 / 72).to_pil().convert("RGB") for page in pdf]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], resolution=200)
+    pdf.close()
+
+
+def test_pictures_without_an_engine_are_named(tmp_path: Path) -> None:
+    scan(tmp_path / "scan.pdf", ENGLISH)
+    document = parse(tmp_path / "scan.pdf")
+    assert document.text == ""
+    assert any("pages 1-2" in warning and "OCR is off" in warning for warning in document.warnings)
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda s: s.language)
+def test_scanned_pages_are_recognised(story: Story, tmp_path: Path) -> None:
+    pytest.importorskip("rapidocr", reason="needs the extra 'ocr'")
+    scan(tmp_path / "scan.pdf", story)
+    document = parse(tmp_path / "scan.pdf", "auto")
+    check_document(document)
+    assert document.elements and all(e.is_ocr and e.bbox for e in document.elements)
+    text = "".join(document.text.split())
+    wanted = "".join(story.sections[1][1][0].split())
+    assert wanted[:25] in text
+    assert {e.page for e in document.elements} == {1, 2}
+
+
+def test_truncated_and_encrypted(tmp_path: Path) -> None:
+    path = tmp_path / "locked.pdf"
+    pdf = canvas(path, encrypt="secret")
+    pdf.drawString(100, 100, "hello")
+    pdf.save()
+    with pytest.raises(EncryptedError, match="password"):
+        parse(path)
+    short = tmp_path / "short.pdf"
+    short.write_bytes(make_pdf(tmp_path, CHINESE).path.read_bytes()[:300])
+    with pytest.raises(ParseError, match=r"short\.pdf"):
+        parse(short)
+
+
+def real_files() -> list[Path]:
+    return sorted((DATA / "pdfplumber_pdfs").rglob("*.pdf"))
+
+
+@pytest.mark.skipif(not real_files(), reason="needs the data folder pdfplumber_pdfs beside the project")
+def test_real_files_parse_or_say_why() -> None:
+    parsed = 0
+    for path in real_files():
+        try:
+            check_document(parse(path))
+            parsed += 1
+        except ParseError as error:
+            assert str(path) in str(error)
+    assert parsed >= 0.9 * len(real_files())
+
+
+@pytest.mark.skipif(not real_files(), reason="needs the data folder pdfplumber_pdfs beside the project")
+def test_a_real_two_column_page_is_in_order() -> None:
+    path = next(p for p in real_files() if p.name == "federal-register-2020-17221.pdf")
+    text = " ".join(parse(path).text.split())
+    assert "SUMMARY: The Coast Guard" in text or "SUMMARY:" in text
+    assert "- ment" not in text
