@@ -93,7 +93,7 @@ def test_qdrant_survives_a_kill_between_the_two_renames(tmp_path: Path) -> None:
     index.flush()
     index.close()
     (tmp_path / "shard").rename(tmp_path / "shard.old")
-    (tmp_path / "shard.copy").mkdir()
+    (tmp_path / "shard.copy-0").mkdir()
     again = open_vector_index("qdrant", tmp_path, DIMENSION)
     assert again.count() == 100
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shard"]

@@ -28,7 +28,7 @@ _OTHER = rf"[^\W{_HAN}{_UNSPACED}]"
 _TOKEN = re.compile(
     rf"(?P<han>[{_HAN}]+)"
     rf"|(?P<unspaced>[{_UNSPACED}]+)"
-    rf"|(?P<number>\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?(?!{_OTHER})|[vV]?\d+(?:\.\d+)+(?!{_OTHER}))"
+    rf"|(?P<number>\d{{1,3}}(?:,\d{{3}}){{1,6}}(?:\.\d+)?(?!{_OTHER})|[vV]?\d+(?:\.\d+)+(?!{_OTHER}))"
     r"|(?P<acronym>\b(?:[A-Za-z]\.){2,}(?:[A-Za-z]\b)?)"
     rf"|(?P<word>{_OTHER}+(?:[-.'’+#&/]{_OTHER}+)*(?:\+\+|\#)?)"
 )

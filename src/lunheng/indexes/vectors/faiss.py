@@ -56,6 +56,7 @@ class FaissIndex:
         self._path = folder / "index.faiss"
         self._dimension = dimension
         self._access = ReadersWriter()
+        self._flushed = True
         if self._path.exists():
             self._row_keys, self._graph = self._load()
         else:
@@ -95,6 +96,7 @@ class FaissIndex:
         if not new_keys.size:
             return
         with self._access.write():
+            self._flushed = False
             self._bury(new_keys)
             self._graph.add(rows)
             self._row_keys = np.concatenate([self._row_keys, new_keys])
@@ -103,6 +105,7 @@ class FaissIndex:
     def delete(self, keys: Keys) -> None:
         """Remove keys; unknown ones are no error."""
         with self._access.write():
+            self._flushed = False
             self._bury(np.asarray(keys, dtype=np.int64))
             self._tidy()
 
@@ -154,7 +157,7 @@ class FaissIndex:
         return self._sorted.copy()
 
     def flush(self) -> None:
-        """Write everything; a kill leaves this state or the one before."""
+        """Write everything, if anything changed; a kill leaves this state or the one before."""
 
         def write(file: IO[bytes]) -> None:
             np.save(file, self._row_keys)
@@ -163,7 +166,9 @@ class FaissIndex:
             del writer  # it writes the rest of its buffer when it goes
 
         with self._access.read():
-            write_whole(self._path, write)
+            if not self._flushed:
+                write_whole(self._path, write)
+                self._flushed = True
 
     def drop(self) -> None:
         with self._access.write():

@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,6 @@ class QdrantEdgeIndex:
     # -- the shard and its folder ----------------------------------------------------------------
 
     @property
-    def _copy(self) -> Path:
-        return self._folder / "shard.copy"
-
-    @property
     def _old(self) -> Path:
         return self._folder / "shard.old"
 
@@ -70,7 +67,7 @@ class QdrantEdgeIndex:
         """After a kill in ``_optimise``: the old shard is whole until the new one stands in its place."""
         if self._old.exists() and not self._path.exists():
             self._old.rename(self._path)
-        for leftover in (self._copy, self._old):
+        for leftover in (*self._folder.glob("shard.copy*"), self._old):
             shutil.rmtree(leftover, ignore_errors=True)
 
     def _load(self) -> Any:
@@ -147,12 +144,11 @@ class QdrantEdgeIndex:
                 self._optimise()
 
     def _optimise(self) -> None:
-        shutil.rmtree(self._copy, ignore_errors=True)
-        shutil.copytree(self._path, self._copy)
+        # A name of its own: the child of a killed process may still be writing to an older copy.
+        copy = self._folder / f"shard.copy-{uuid.uuid4().hex[:8]}"
+        shutil.copytree(self._path, copy)
         try:
-            subprocess.run(
-                [sys.executable, "-c", _OPTIMISE, str(self._copy)], check=True, capture_output=True, text=True
-            )
+            subprocess.run([sys.executable, "-c", _OPTIMISE, str(copy)], check=True, capture_output=True, text=True)
         except subprocess.CalledProcessError as error:
             raise IndexDamagedError(
                 f"building the graph of {self._path} failed ({error.stderr.strip()[-300:]}); run: lunheng rebuild"
@@ -160,7 +156,7 @@ class QdrantEdgeIndex:
         with self._access.write():
             self._shard.close()
             self._path.rename(self._old)
-            self._copy.rename(self._path)
+            copy.rename(self._path)
             self._shard = self._load()
         shutil.rmtree(self._old)
 
