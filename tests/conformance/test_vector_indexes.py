@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -72,6 +73,23 @@ def test_damage_is_told_with_its_remedy(kind: str, share: float, tmp_path: Path)
             path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(IndexDamagedError, match="lunheng rebuild"):
         open_vector_index(kind, tmp_path, DIMENSION)
+
+
+def test_qdrant_answers_while_its_graph_is_built(tmp_path: Path) -> None:
+    """The library itself would hold Python's global lock all the while."""
+    rows, _ = clustered(12_000, 10)
+    index = open_vector_index("qdrant", tmp_path, DIMENSION)
+    index.upsert(np.arange(12_000), rows)
+    building = threading.Thread(target=index.flush)
+    building.start()
+    answers = 0
+    while building.is_alive():
+        assert len(index.search(rows[0], 5)) == 5
+        answers += 1
+    building.join()
+    assert answers > 5
+    assert index.search(rows[0], 1)[0][0] == 0
+    index.close()
 
 
 def test_qdrant_builds_its_graph_when_flushed(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ class QdrantEdgeIndex:
         """The ``k`` nearest (key, cosine); ``k`` rows whenever so many are allowed."""
         query = unit_query(vector, self._dimension).tolist()
         with self._access.read():
-            total = self.count()
+            total = self._count()
             admitted = total if allowed is None else len(allowed)
             if min(total, admitted, k) <= 0:
                 return []
@@ -197,16 +197,20 @@ class QdrantEdgeIndex:
         return np.array([p.id for p in found], dtype=np.int64), np.array([p.score for p in found], dtype=np.float32)
 
     def count(self) -> int:
+        with self._access.read():
+            return self._count()
+
+    def _count(self) -> int:
         return int(self._shard.info().points_count) if self._shard is not None else 0
 
     def keys(self) -> Keys:
         import qdrant_edge as qdrant
 
         with self._access.read():
-            if not self.count():
+            if not self._count():
                 return np.empty(0, dtype=np.int64)
             found, _ = self._shard.scroll(
-                qdrant.ScrollRequest(limit=self.count(), with_payload=False, with_vector=False)
+                qdrant.ScrollRequest(limit=self._count(), with_payload=False, with_vector=False)
             )
             return np.sort(np.array([record.id for record in found], dtype=np.int64))
 
