@@ -251,7 +251,7 @@ class _Structure:
         for line in self._lines:
             if block and (
                 self._is_heading_line(line) != self._is_heading_line(block[-1])
-                or starts_paragraph(block[-1], line, self._pitch)
+                or starts_paragraph(block[-1], line, self._pitch.get(_bucket(line.size), line.height))
             ):
                 yield block
                 block = []
@@ -333,7 +333,7 @@ class _Structure:
             # Boxes of recognised lines differ by their letters: the size says nothing here.
             if block:
                 line.size = block[-1].size
-                if starts_paragraph(block[-1], line, pitch):
+                if starts_paragraph(block[-1], line, pitch.get(0, line.height)):
                     flush()
             block.append(line)
         if block:
@@ -352,14 +352,15 @@ def _body_size(lines: list[Line]) -> float:
     return amount.most_common(1)[0][0] / 2 if amount else 10.0
 
 
-def _usual_pitch(lines: list[Line]) -> float:
-    """The usual distance from one line of a paragraph to the next."""
-    distances = [
-        b.top - a.top
-        for a, b in itertools.pairwise(lines)
-        if a.page == b.page and a.flow == b.flow and 0 < b.top - a.top < 3 * a.height
-    ]
-    return median(distances) if distances else 12.0
+def _usual_pitch(lines: list[Line]) -> dict[int, float]:
+    """The usual distance from one line of a paragraph to the next, by font size; 0 stands for all sizes."""
+    distances: dict[int, list[float]] = {0: []}
+    for a, b in itertools.pairwise(lines):
+        if a.page == b.page and a.flow == b.flow and 0 < b.top - a.top < 3 * a.height:
+            distances[0].append(b.top - a.top)
+            if _bucket(a.size) == _bucket(b.size):
+                distances.setdefault(_bucket(a.size), []).append(b.top - a.top)
+    return {size: median(found) for size, found in distances.items() if found}
 
 
 def _bbox(lines: list[Line]) -> BBox:

@@ -21,8 +21,8 @@ GUTTER = 6.0
 """Least width of a gutter, in points."""
 MAX_CROSSING = 0.35
 """At most so large a share of the segments may cross a gutter."""
-COLUMN_FILL = 0.55
-"""The median line of a text column fills so much of it; cells of a table do not."""
+COLUMN_FILL = 0.4
+"""Text fills at least so much of a column (or of two beside each other); the cells of a table do not."""
 _SURE_BULLET = re.compile(r"[•●◦▪■□◆◇➢✓‣\uf0b7\uf0a7\uf0d8]|[①-⑳]")
 _BULLET = re.compile(
     r"(?:[·∙○–—*-]|\(?[0-9]{1,2}[.)、）]|\(?[a-zA-Z][.)]|[（(][一二三四五六七八九十0-9]{1,3}[)）])(?:\s+(?=\S)|(?<=[、）)·])(?=[^\W\d]))"
@@ -130,15 +130,22 @@ def find_gutter(segments: list[Segment]) -> float | None:
 def _is_prose(segments: list[Segment], gutter: float) -> bool:
     left = [s for s in segments if s.x1 <= gutter]
     right = [s for s in segments if s.x0 >= gutter]
-    for side in (left, right):
-        edges = min(s.x0 for s in side), max(s.x1 for s in side)
-        filled = sum(s.x1 - s.x0 for s in side) / max(len(_rows(side)), 1)
-        if filled < COLUMN_FILL * (edges[1] - edges[0]):
-            return False
+    if min(_fill(left), _fill(right)) < COLUMN_FILL:
+        return False
     overlap = min(max(s.bottom for s in left), max(s.bottom for s in right)) - max(
         min(s.top for s in left), min(s.top for s in right)
     )
     return overlap > 3 * median(s.height for s in left)
+
+
+def _fill(side: list[Segment]) -> float:
+    """How much of a side's width its text takes, over the heights where it has any (lines of columns need not align)."""
+    width = max(s.x1 for s in side) - min(s.x0 for s in side)
+    covered = last = 0.0
+    for segment in sorted(side, key=lambda s: s.top):
+        covered += max(0.0, segment.bottom - max(segment.top, last))
+        last = max(last, segment.bottom)
+    return sum((s.x1 - s.x0) * s.height for s in side) / max(width * covered, 1.0)
 
 
 def _rows(segments: list[Segment]) -> list[list[Segment]]:
