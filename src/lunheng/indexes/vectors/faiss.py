@@ -31,7 +31,7 @@ from lunheng.protocols import Keys, Vectors
 
 _LINKS = 32
 _BUILD_EFFORT = 100
-_SEARCH_EFFORT = 96
+_SEARCH_EFFORT = 128
 _DEAD = -1
 _MOST_DEAD = 0.3
 """Share of dead rows above which the graph is built anew."""

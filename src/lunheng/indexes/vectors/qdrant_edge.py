@@ -31,7 +31,7 @@ from lunheng.protocols import Keys, Vectors
 
 _LINKS = 16
 _BUILD_EFFORT = 100
-_SEARCH_EFFORT = 128
+_SEARCH_EFFORT = 200
 _GRAPH_FROM_KILOBYTES = 1_000
 """Segments smaller than this get no graph, and are scanned."""
 _BATCH = 1_000
@@ -191,7 +191,7 @@ class QdrantEdgeIndex:
                 limit=k,
                 query=qdrant.Query.Nearest(query),
                 filter=among,
-                params=qdrant.SearchParams(exact=exact, hnsw_ef=max(_SEARCH_EFFORT, k)),
+                params=qdrant.SearchParams(exact=exact, hnsw_ef=max(_SEARCH_EFFORT, 2 * k)),
             )
         )
         return np.array([p.id for p in found], dtype=np.int64), np.array([p.score for p in found], dtype=np.float32)
