@@ -30,7 +30,9 @@ MARGIN = 0.12
 HEADING_RATIO = 1.12
 """A heading's font is at least so much larger than the body's, where size alone makes it one."""
 MAX_HEADING_CHARACTERS = 120
-MAX_HEADING_LINES = 3
+MAX_HEADING_LINES = 5
+MAX_LARGE_HEADING_CHARACTERS = 250
+"""Titles in a larger font may run longer."""
 _PAGE_NUMBER = re.compile(
     r"[\W_]*(?:page|p\.|第)?\s*(?:\d{1,4}|[ivxlc]{1,6})\s*(?:页|(?:/|of|共)\s*\d{1,4}\s*页?)?[\W_]*$", re.I
 )
@@ -69,6 +71,7 @@ class PdfParser:
         recognised: dict[int, list[OcrLine]] = {}
         heights: dict[int, float] = {}
         unread: list[int] = []
+        sideways: list[int] = []
         damaged: list[int] = []
         for index in range(len(pdf)):
             number = index + 1
@@ -80,6 +83,8 @@ class PdfParser:
             try:
                 text = read_page(page)
                 heights[number] = text.height
+                if text.sideways:
+                    sideways.append(number)
                 if _needs_ocr(page, text):
                     found = self._recognise(page, limits)
                     if found is None:
@@ -94,6 +99,10 @@ class PdfParser:
             builder.warn(
                 f"pages {_ranges(unread)} are pictures without readable text and were not recognised; "
                 + ("OCR is off: set parsing.ocr" if self._ocr == "off" else "run: pip install 'lunheng[ocr]'")
+            )
+        if sideways:
+            builder.warn(
+                f"text at an angle to the rest (stamps, print marks) was left out on pages {_ranges(sideways)}"
             )
         if damaged:
             builder.warn(f"pages {_ranges(damaged)} are damaged and were left out")
@@ -281,12 +290,16 @@ class _Structure:
         outlined = self._outline.get((first.page, _squeezed(text)))
         if outlined is not None:
             return outlined
-        if len(block) > MAX_HEADING_LINES or len(text) > MAX_HEADING_CHARACTERS or not any(c.isalpha() for c in text):
+        if len(block) > MAX_HEADING_LINES or len(text) > MAX_LARGE_HEADING_CHARACTERS:
             return None
-        numbered = heading_level(text)
+        if not any(c.isalpha() for c in text):
+            return None
         by_size = self._levels.get(_bucket(first.size))
         if by_size is not None and not text.endswith(("。", "，", ",", ";", "；")):
             return by_size
+        if len(text) > MAX_HEADING_CHARACTERS:
+            return None
+        numbered = heading_level(text)
         if numbered is not None and len(block) == 1 and (first.bold or is_strong_heading(text)):
             return min(len(self._levels) + 1, 6) if not is_strong_heading(text) else numbered
         stands_alone = len(block) == 1 and first.x1 < first.right - 0.15 * (first.right - first.left)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,9 @@ BASELINE_SHIFT = 0.5
 """A vertical move of so many line heights ends a segment (less is a sub- or superscript)."""
 BROKEN_SHARE = 0.3
 """A page with so many characters that have no Unicode value has a broken text layer."""
+QUARTER_TURN = 1.5707963
+MAIN_ANGLE_SHARE = 0.8
+"""Where so much of a page's text has one angle, what is drawn at another is no part of the text."""
 _LINE_ENDS = (10, 13)
 _SPACES = (32, 0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F)
 _HYPHEN_MARKS = (2, 0xAD, 0xFFFE)
@@ -61,6 +65,8 @@ class PageText:
     width: float
     height: float
     characters: int
+    sideways: bool
+    """Text drawn at an angle to the rest (a stamp, a print mark) was left out."""
     broken: bool
     """Most characters have no Unicode value: the layer cannot be read, only recognised from the picture."""
 
@@ -82,7 +88,7 @@ def read_page(page: Any) -> PageText:
         segments = reader.read()
     finally:
         textpage.close()
-    return PageText(segments, width, height, reader.characters, reader.broken)
+    return PageText(segments, width, height, reader.characters, reader.sideways, reader.broken)
 
 
 def _upright(page: Any, pdfium: Any) -> tuple[float, float, float, float, float, float]:
@@ -105,6 +111,7 @@ class _Reader:
         self._raw = raw
         self._matrix = matrix
         self.characters = 0
+        self.sideways = False
         self.broken = False
 
     def read(self) -> list[Segment]:
@@ -141,9 +148,13 @@ class _Reader:
             for code, space, hyphen in zip(codes[index].tolist(), spaced.tolist(), hyphened.tolist(), strict=True)
         ]
         starts = [0, *(np.flatnonzero(apart) + 1).tolist()]
-        segments = []
+        segments: list[Segment] = []
+        angles: list[int] = []
         for start, end in zip(starts, [*starts[1:], len(parts)], strict=True):
             size, bold = self._font(int(index[start]), float(height[start]))
+            angles.append(
+                round(self._pdfium.FPDFText_GetCharAngle(self._raw, int(index[start])) / QUARTER_TURN * 4) % 16
+            )
             # Sub- and superscripts do not make a line taller.
             main = height[start:end] >= 0.8 * height[start:end].max()
             segments.append(
@@ -157,7 +168,18 @@ class _Reader:
                     bold,
                 )
             )
-        return segments
+        return self._of_main_angle(segments, angles)
+
+    def _of_main_angle(self, segments: list[Segment], angles: list[int]) -> list[Segment]:
+        """Without the few segments that are drawn at another angle than the rest of the page."""
+        amount: Counter[int] = Counter()
+        for segment, angle in zip(segments, angles, strict=True):
+            amount[angle] += len(segment.text)
+        main, most = amount.most_common(1)[0]
+        if most < MAIN_ANGLE_SHARE * sum(amount.values()):
+            return segments
+        self.sideways = len(amount) > 1
+        return [segment for segment, angle in zip(segments, angles, strict=True) if angle == main]
 
     def _codes(self) -> NDArray[np.int64]:
         """The Unicode value of each character, in one call where pdfium's text and characters correspond."""

@@ -17,6 +17,7 @@ import numpy as np
 from lunheng.parsing.pdf_glyphs import Segment, is_cjk
 
 MIN_COLUMN_LINES = 4
+MAX_DEPTH = 4
 GUTTER = 6.0
 """Least width of a gutter, in points."""
 MAX_CROSSING = 0.35
@@ -71,9 +72,11 @@ def page_lines(segments: list[Segment], page: int) -> list[Line]:
 
 def reading_order(segments: list[Segment], depth: int = 0) -> list[list[Segment]]:
     """Segments grouped into columns, in reading order."""
-    gutter = find_gutter(segments) if depth < 3 and len(segments) >= 2 * MIN_COLUMN_LINES else None
-    if gutter is None:
+    if depth >= MAX_DEPTH or len(segments) < 2 * MIN_COLUMN_LINES:
         return [segments] if segments else []
+    gutter = find_gutter(segments)
+    if gutter is None:
+        return _with_columns_in_part(segments, depth)
     flows: list[list[Segment]] = []
     sides: tuple[list[Segment], list[Segment]] = ([], [])
 
@@ -101,6 +104,26 @@ def reading_order(segments: list[Segment], depth: int = 0) -> list[list[Segment]
     if spanning:
         flows.append(spanning)
     return flows
+
+
+def _with_columns_in_part(segments: list[Segment], depth: int) -> list[list[Segment]]:
+    """Columns in the lower or upper part of a page only, below an abstract or above a wide table."""
+    ordered = sorted(segments, key=lambda s: s.middle)
+    for share in (2, 3):
+        size = len(ordered) // share
+        for lower in (True, False):
+            part = ordered[-size:] if lower else ordered[:size]
+            gutter = find_gutter(part) if size >= 2 * MIN_COLUMN_LINES else None
+            if gutter is None:
+                continue
+            crossing = [i for i, s in enumerate(ordered) if s.x0 < gutter < s.x1]
+            # From the edge of the page to the first segment that crosses the gutter.
+            cut = (crossing[-1] + 1 if lower else crossing[0]) if crossing else 0
+            above, below = ordered[:cut], ordered[cut:]
+            columns = below if lower else above
+            if len(columns) >= 2 * MIN_COLUMN_LINES and find_gutter(columns) is not None:
+                return reading_order(above, depth + 1) + reading_order(below, depth + 1)
+    return [segments]
 
 
 def find_gutter(segments: list[Segment]) -> float | None:
