@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lunheng.retrieval.fusion import Fused, fuse_evidence, fuse_ranks, lexical_shares, shortlist, standardise, z_scores
+from lunheng.retrieval.fusion import (
+    Fused,
+    fuse_evidence,
+    fuse_ranks,
+    language_groups,
+    lexical_shares,
+    shortlist,
+    standardise,
+    z_scores,
+)
 
 
 def ranked(low: float, high: float) -> st.SearchStrategy[list[tuple[int, float]]]:
@@ -131,3 +140,11 @@ def test_z_scores_by_group() -> None:
     grouped = z_scores(np.array([10.0] * 50 + [12.0] + [0.0] * 50), ["a"] * 51 + ["b"] * 50)
     assert int(np.argmax(grouped)) == 50
     assert abs(grouped[0] - grouped[-1]) < 1
+
+
+def test_stray_languages_count_with_the_largest() -> None:
+    counts = {"zh": 900, "en": 80, "ja": 3, "und": 17}
+    assert language_groups(counts) == {"zh": "zh", "en": "en", "ja": "zh", "und": "zh"}
+    assert language_groups({"zh": 29, "en": 1}) == {"zh": "zh", "en": "en"}, "one English page among thirty is real"
+    assert language_groups({"und": 5}) == {"und": "und"}
+    assert language_groups({}) == {}

@@ -30,6 +30,9 @@ Ranked = Sequence[tuple[int, float]]
 DENSE_UNIT = 0.3
 """What one standard deviation of cosine is worth, in shares of the question's idf mass."""
 
+MIN_GROUP_SHARE = 0.02
+"""The share of the passages that makes a language a group of its own."""
+
 PRIOR_COUNT = 1.0
 """A group's mean is drawn towards the mean of all as if it had one further member there: one passage alone in
 its language has no mean of its own."""
@@ -85,6 +88,22 @@ def fuse_evidence(
         for key in (*cosine, *share)
     }
     return _sorted(scores, sorted(cosine.items(), key=lambda item: (-item[1], item[0])), lexical)
+
+
+def language_groups(counts: Mapping[str, int]) -> dict[str, str]:
+    """The group that each language of a collection counts with: its own, or the largest language's.
+
+    A language that holds under 2% of the passages, or one that could not be told (``und``), is more often a
+    misjudged table or a quotation than a language of the collection, and as a group of its own it would be given
+    places that it does not earn.
+    """
+    if not counts:
+        return {}
+    largest = max(sorted(counts), key=lambda language: (language != "und", counts[language]))
+    least = MIN_GROUP_SHARE * sum(counts.values())
+    return {
+        language: language if language != "und" and count >= least else largest for language, count in counts.items()
+    }
 
 
 def shortlist(fused: Sequence[Fused], languages: Mapping[int, str], count: int) -> list[Fused]:
