@@ -91,7 +91,10 @@ class AnsweringSettings(_Section):
     context_tokens: int = Field(700, ge=64)
     max_answer_tokens: int = Field(256, ge=16)
     max_sources: int = Field(5, ge=1)
-    confidence_threshold: float = Field(0.35, ge=0, le=1)
+    confidence_threshold: float = Field(0.12, ge=0, le=1)
+    """Below it nothing is written: the sources hardly ever answer the question then."""
+    translate_below: float = Field(0.6, ge=0, le=1)
+    """A question whose own words find less confidence than this is also searched in the collection's other language."""
     temperature: float = Field(0.0, ge=0)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lunheng.answering import prompts
-from lunheng.answering.search import Languages, Search, merge, translations
+from lunheng.answering.search import Languages, Search, merge, search_languages
 from lunheng.answering.writer import Writer, question_language
 from lunheng.errors import ModelError
 from lunheng.indexes.filters import Filter
@@ -37,7 +37,8 @@ class AdvancedStrategy:
         def find(query: str) -> SearchResult:
             return self.search(query, k=k * 2, principal=principal, where=where, tracer=tracer, neighbours=1)
 
-        asked = [find(q) for q in (question, *translations(question, self.writer.llm, self.languages, tracer))]
+        below = self.writer.settings.translate_below
+        asked = search_languages(question, find, self.writer.llm, self.languages, below, tracer)
         reworded = [find(q) for q in self._wordings(question, tracer)]
         with tracer.stage("merge", lists=len(asked) + len(reworded)) as stage:
             found = merge([*asked, *reworded], k)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lunheng.answering.search import Languages, Search, merge, translations
+from lunheng.answering.search import Languages, Search, merge, search_languages
 from lunheng.answering.writer import Writer
 from lunheng.indexes.filters import Filter
+from lunheng.retrieval.pipeline import SearchResult
 from lunheng.tracing import Tracer
 from lunheng.types import AnswerEvent, Principal
 
@@ -23,6 +24,10 @@ class NaiveStrategy:
     def stream(self, question: str, principal: Principal, where: Filter | None = None) -> Iterator[AnswerEvent]:
         tracer = Tracer()
         k = self.writer.settings.max_sources
-        queries = [question, *translations(question, self.writer.llm, self.languages, tracer)]
-        found = merge([self.search(q, k=k, principal=principal, where=where, tracer=tracer) for q in queries], k)
+
+        def find(query: str) -> SearchResult:
+            return self.search(query, k=k, principal=principal, where=where, tracer=tracer)
+
+        below = self.writer.settings.translate_below
+        found = merge(search_languages(question, find, self.writer.llm, self.languages, below, tracer), k)
         yield from self.writer.stream(question, found.hits, found.confidence, tracer)

@@ -30,7 +30,22 @@ Languages = Callable[[], Mapping[str, float]]
 """Share of the collection's chunks by language."""
 
 
-def translations(question: str, llm: LLM | None, languages: Languages, tracer: Tracer) -> list[str]:
+def search_languages(
+    question: str,
+    find: Callable[[str], SearchResult],
+    llm: LLM | None,
+    languages: Languages,
+    translate_below: float,
+    tracer: Tracer,
+) -> list[SearchResult]:
+    """The question's own result, and where that is not sure enough, those of its translations."""
+    own = find(question)
+    if own.confidence >= translate_below:
+        return [own]
+    return [own, *(find(text) for text in _translations(question, llm, languages, tracer))]
+
+
+def _translations(question: str, llm: LLM | None, languages: Languages, tracer: Tracer) -> list[str]:
     """``question`` in the collection's other languages; what could not be translated is in the trace."""
     wanted = other_languages(question, languages())
     if not wanted:
@@ -66,7 +81,7 @@ def merge(results: Sequence[SearchResult], k: int) -> SearchResult:
     hits: dict[str, Hit] = {}
     for result in results:
         for rank, hit in enumerate(result.hits, start=1):
-            scores[hit.chunk.id] = scores.get(hit.chunk.id, 0.0) + (0.25 + result.confidence) / (_RRF_K + rank)
+            scores[hit.chunk.id] = scores.get(hit.chunk.id, 0.0) + max(result.confidence, 0.02) / (_RRF_K + rank)
             hits.setdefault(hit.chunk.id, hit)
     ordered = sorted(scores, key=lambda chunk_id: -scores[chunk_id])[:k]
     merged = tuple(

@@ -14,16 +14,25 @@ from lunheng.types import Message
 
 _LEAST_SHARE = 0.05
 """Share of the chunks that a language needs to be worth a translation."""
-_SYSTEM = {
-    "en": "Translate the user's question into English. Output only the translation; do not answer it.",
-    "zh": "把用户的问题翻译成中文。只输出译文，不要回答。",
+_EXAMPLES = {
+    "en": (
+        Message("system", "Translate each question into English. Output only the translation."),
+        Message("user", "出差住酒店每晚最多报销多少钱？"),
+        Message("assistant", "What is the maximum reimbursement for a hotel per night on a business trip?"),
+    ),
+    "zh": (
+        Message("system", "把每个问题翻译成中文。只输出译文。"),
+        Message("user", "What is the maximum reimbursement for a hotel per night on a business trip?"),
+        Message("assistant", "出差住酒店每晚最多报销多少钱？"),
+    ),
 }
+"""With an example a small model translates; told only in words, it answers."""
 
 
 def other_languages(question: str, shares: Mapping[str, float]) -> list[str]:
     """Chinese and English, as far as the collection holds enough of them and the question is in another."""
     own = detect_language(question)
-    return [name for name in _SYSTEM if name != own and shares.get(name, 0.0) >= _LEAST_SHARE]
+    return [name for name in _EXAMPLES if name != own and shares.get(name, 0.0) >= _LEAST_SHARE]
 
 
 def translate(llm: LLM, question: str, language: str) -> str | None:
@@ -32,7 +41,7 @@ def translate(llm: LLM, question: str, language: str) -> str | None:
     Raises:
         ModelError: the model failed.
     """
-    answer = llm.generate([Message("system", _SYSTEM[language]), Message("user", question)], max_tokens=96)
+    answer = llm.generate([*_EXAMPLES[language], Message("user", question)], max_tokens=96)
     lines = [line.strip() for line in answer.text.splitlines() if line.strip()]
     if not lines or detect_language(lines[0]) != language or len(lines[0]) > 6 * len(question) + 40:
         return None

@@ -20,9 +20,11 @@ from lunheng.indexes.catch_up import VectorMirror
 from lunheng.indexes.filters import Filter, to_sql
 from lunheng.indexes.lexical import QueryStatistics, SqliteLexicalIndex
 from lunheng.protocols import Embedder, Keys, Reranker, Vectors
+from lunheng.retrieval.confidence import Signal, confidence
 from lunheng.retrieval.dedupe import remove_duplicates
-from lunheng.retrieval.fusion import Fused, fuse_evidence, fuse_ranks, lexical_shares, shortlist
+from lunheng.retrieval.fusion import Fused, fuse_evidence, fuse_ranks, language_groups, lexical_shares, shortlist
 from lunheng.retrieval.reranking import Candidate, EvidenceReranker
+from lunheng.text.language import detect_language
 from lunheng.tracing import Tracer
 from lunheng.types import Chunk, Hit, Principal, ScoreKind
 
@@ -44,6 +46,8 @@ class Found:
     dense: list[list[tuple[int, float]]]
     """One list for each language of the collection: see fusion.py."""
     lexical: list[tuple[int, float]]
+    coverage: dict[int, float]
+    """Share of the query's idf mass that each hit of the lexical list holds."""
     asked: int
     """How many hits were asked of each list."""
     statistics: QueryStatistics | None
@@ -76,8 +80,8 @@ class Searcher:
         self._embedder = embedder
         self._reranker = reranker
         self._settings = settings
-        self._by_language: tuple[int, dict[str, Keys]] | None = None
-        """The keys of each language, with the catalog's sequence that they are of."""
+        self._by_language: tuple[int, dict[str, Keys], dict[str, str]] | None = None
+        """The keys of each language group and each language's group, with the catalog's sequence that they are of."""
 
     def search(
         self,
@@ -98,14 +102,16 @@ class Searcher:
             fused, kind = self._fuse(found, mode, tracer)
             chunks = self._catalog.chunks_by_key(connection, [f.key for f in fused], principal)
             ranked = [(f.key, hit) for f, hit in _hits(fused, kind, found, chunks)]
+            interactions: dict[int, float] = {}
             if rerank and mode == "hybrid":
-                ranked = self._rerank(connection, query, ranked, found, tracer)
+                ranked, interactions = self._rerank(connection, query, ranked, found, tracer)
+            sure = self._confidence(connection, query, ranked, found, interactions, tracer)
             ranked = self._distinct(connection, ranked, k, tracer)
             hits = [hit for _, hit in ranked[:k]]
             reach = neighbours or self._settings.neighbours
             if reach:
                 hits = [self._widen(connection, hit, reach) for hit in hits]
-        return SearchResult(tuple(hits), 1.0 if hits else 0.0)
+        return SearchResult(tuple(hits), sure)
 
     def _allowed(
         self, connection: Connection, principal: Principal, where: Filter | None, tracer: Tracer
@@ -121,6 +127,7 @@ class Searcher:
     ) -> Found:
         dense: list[list[tuple[int, float]]] = []
         lexical: list[tuple[int, float]] = []
+        coverage: dict[int, float] = {}
         statistics = vector = tokens = None
         if mode != "lexical":
             with tracer.stage("dense", query=query, k=count, embedder=self._embedder.fingerprint) as stage:
@@ -137,22 +144,32 @@ class Searcher:
             with tracer.stage("lexical", query=query, k=count) as stage:
                 result = self._lexical.search_with_evidence(connection, query, count, allowed)
                 lexical, statistics = result.hits, result.statistics
+                coverage = {key: share for (key, _), share in zip(lexical, result.coverage, strict=True)}
                 stage.result |= {"hits": lexical[:10], "statistics": asdict(statistics)}
-        return Found(dense, lexical, count, statistics, vector, tokens)
+        return Found(dense, lexical, coverage, count, statistics, vector, tokens)
 
     def _languages(self, connection: Connection, allowed: Keys | None, mode: Mode) -> list[Keys | None]:
         """What each dense list is taken from: for fusion the allowed keys of each language that has its share."""
         if mode == "dense":
             return [allowed]
-        sequence = self._catalog.sequence(connection)
-        if self._by_language is None or self._by_language[0] != sequence:
-            self._by_language = (sequence, self._catalog.keys_by_language(connection))
-        groups = self._by_language[1]
+        groups, _ = self._language_groups(connection)
         if len(groups) < 2:
             return [allowed]
         if allowed is not None:
             groups = {name: np.intersect1d(keys, allowed, assume_unique=True) for name, keys in groups.items()}
         return [keys for keys in groups.values() if keys.size]
+
+    def _language_groups(self, connection: Connection) -> tuple[dict[str, Keys], dict[str, str]]:
+        """The sorted keys of each group of languages, and the group of each language."""
+        sequence = self._catalog.sequence(connection)
+        if self._by_language is None or self._by_language[0] != sequence:
+            by_language = self._catalog.keys_by_language(connection)
+            group = language_groups({language: len(keys) for language, keys in by_language.items()})
+            members: dict[str, list[Keys]] = {}
+            for language, keys in by_language.items():
+                members.setdefault(group[language], []).append(keys)
+            self._by_language = (sequence, {g: np.sort(np.concatenate(k)) for g, k in members.items()}, group)
+        return self._by_language[1], self._by_language[2]
 
     def _fuse(self, found: Found, mode: Mode, tracer: Tracer) -> tuple[list[Fused], ScoreKind]:
         settings = self._settings
@@ -181,37 +198,69 @@ class Searcher:
 
     def _rerank(
         self, connection: Connection, query: str, ranked: list[Ranked], found: Found, tracer: Tracer
-    ) -> list[Ranked]:
-        """The best candidates in the reranker's order, the rest behind them as they were."""
+    ) -> tuple[list[Ranked], dict[int, float]]:
+        """The best candidates in the reranker's order, the rest behind them as they were; and the candidates'
+        MaxSim where token vectors were compared."""
         reranker = self._reranker
-        chosen = {
-            f.key
-            for f in shortlist(
-                [Fused(key, hit.score) for key, hit in ranked],
-                {key: hit.chunk.metadata.language for key, hit in ranked},
-                self._settings.rerank_candidates,
-            )
-        }
-        head = [item for item in ranked if item[0] in chosen]
-        tail = [item for item in ranked if item[0] not in chosen]
+        head, tail = self._shortlist(connection, ranked)
         with tracer.stage("rerank", candidates=len(head)) as stage:
-            if reranker is None or not head:
-                if reranker is None:
-                    stage.warn("no reranker: the fused order stands")
-                return ranked
+            interactions: dict[int, float] = {}
+            if reranker is None:
+                stage.warn("no reranker: the fused order stands")
+                return ranked, interactions
+            if not head:
+                return ranked, interactions
             stage.given["reranker"] = reranker.fingerprint
             if isinstance(reranker, EvidenceReranker):
                 candidates = self._candidates(connection, head, found)
                 if candidates is None or found.tokens is None:
                     stage.warn("some passages have no token vectors; the fused order stands (lunheng check --repair)")
-                    return ranked
-                scores = reranker.score(found.tokens, candidates).scores
+                    return ranked, interactions
+                scored = reranker.score(found.tokens, candidates)
+                scores = scored.scores
+                keys = [key for key, _ in head]
+                interactions = dict(zip(keys, scored.interactions.tolist(), strict=True))
             else:
                 scores = reranker.score(query, [hit.chunk.full_text for _, hit in head])
-            order = np.argsort(-scores, kind="stable")
-            scored = [(head[i][0], _rescored(head[i][1], float(scores[i]))) for i in order.tolist()]
-            stage.result["hits"] = [(key, round(hit.score, 4)) for key, hit in scored[:10]]
-            return scored + tail
+            order = np.argsort(-scores, kind="stable").tolist()
+            best = [(head[i][0], _rescored(head[i][1], float(scores[i]))) for i in order]
+            stage.result["hits"] = [(key, round(hit.score, 4)) for key, hit in best[:10]]
+            return best + tail, interactions
+
+    def _shortlist(self, connection: Connection, ranked: list[Ranked]) -> tuple[list[Ranked], list[Ranked]]:
+        """What the reranker gets, and the rest."""
+        fused = [Fused(key, hit.score) for key, hit in ranked]
+        _, group = self._language_groups(connection)
+        languages = {key: group.get(hit.chunk.metadata.language, "") for key, hit in ranked}
+        chosen = {f.key for f in shortlist(fused, languages, self._settings.rerank_candidates)}
+        return [item for item in ranked if item[0] in chosen], [item for item in ranked if item[0] not in chosen]
+
+    def _confidence(
+        self,
+        connection: Connection,
+        query: str,
+        ranked: list[Ranked],
+        found: Found,
+        interactions: dict[int, float],
+        tracer: Tracer,
+    ) -> float:
+        """How likely the ranking answers the query at all: over all that was reranked, or its first candidates."""
+        head = ranked[: len(interactions) or self._settings.rerank_candidates]
+        with tracer.stage("confidence", candidates=len(head)) as stage:
+            cosines = self._cosines(connection, [key for key, _ in head], found)
+            signals = [
+                Signal(
+                    language=hit.chunk.metadata.language,
+                    coverage=found.coverage.get(key, 0.0),
+                    cosine=cosines.get(key),
+                    interaction=interactions.get(key),
+                )
+                for key, hit in head
+            ]
+            agrees = bool(head and found.lexical and head[0][0] == found.lexical[0][0])
+            value = confidence(detect_language(query), signals, agrees)
+            stage.result["confidence"] = value
+            return value
 
     def _candidates(self, connection: Connection, head: list[Ranked], found: Found) -> list[Candidate] | None:
         """What the evidence reranker weighs; None where a passage has no token vectors."""
@@ -221,8 +270,11 @@ class Searcher:
             return None
         cosines = self._cosines(connection, keys, found)
         shares = lexical_shares(found.lexical, found.statistics.idf_sum)
+        _, group = self._language_groups(connection)
         return [
-            Candidate(cosines.get(key, 0.0), shares.get(key, 0.0), codes[key], hit.chunk.metadata.language)
+            Candidate(
+                cosines.get(key, 0.0), shares.get(key, 0.0), codes[key], group.get(hit.chunk.metadata.language, "")
+            )
             for key, hit in head
         ]
 
