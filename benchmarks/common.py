@@ -1,0 +1,50 @@
+"""What benchmark reports share: the machine, checksums, and passages that no set has enough of.
+
+Called by the drivers beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import random
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+
+def machine() -> str:
+    """Processor, cores, memory, system and Python, in one line."""
+    info = Path("/proc/cpuinfo")
+    name = platform.processor() or platform.machine()
+    if info.exists():
+        found = re.search(r"model name\s*:\s*(.+)", info.read_text())
+        name = found[1] if found else name
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{name}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def file_digest(path: Path) -> str:
+    """The first 16 hex digits of the file's SHA-256."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def mixed_passages(pools: Sequence[Sequence[str]], count: int, seed: int = 7, size: int = 300) -> Iterator[str]:
+    """``count`` passages of about ``size`` Chinese characters or a third of that in words, each from one pool.
+
+    ``pools`` hold sentences; neighbours follow one another, from a random place.
+    """
+    pick = random.Random(seed)
+    for i in range(count):
+        pool = pools[i % len(pools)]
+        at, length, parts = pick.randrange(len(pool)), 0, []
+        while length < size:
+            sentence = pool[(at + len(parts)) % len(pool)]
+            parts.append(sentence)
+            length += len(sentence) // 3 if sentence.isascii() else len(sentence)
+        yield " ".join(parts)[:1000]
