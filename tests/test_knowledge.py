@@ -59,7 +59,9 @@ def test_every_chunk_is_the_document_between_its_offsets(handbook: KnowledgeBase
 def test_filters_hold_in_search_and_list(handbook: KnowledgeBase) -> None:
     hits = handbook.search("年假", k=20, filter='source_type == "pdf" and page_number >= 2')
     assert hits and all(h.chunk.metadata.source_type == "pdf" and h.chunk.metadata.page_number >= 2 for h in hits)
-    assert {d.source_type for d in handbook.documents(filter={"field": "source_type", "op": "in", "value": ["md"]})} == {"md"}
+    assert {
+        d.source_type for d in handbook.documents(filter={"field": "source_type", "op": "in", "value": ["md"]})
+    } == {"md"}
     with pytest.raises(FilterError):
         handbook.search("x", filter="page_number >")
 
@@ -117,6 +119,7 @@ def test_permissions_hold_below_every_retriever(kb: KnowledgeBase) -> None:
     kb.add(document("own", "Alice's locker code is 4471."), acl=["user:alice"])
     alice, board, bob = Principal("alice"), Principal("carol", frozenset({"board"})), Principal("bob")
     for mode in ("hybrid", "dense", "lexical"):
+
         def seen(who: Principal, mode: str = mode) -> set[str]:
             hits = kb.search("merger Heron locker canteen", k=10, principal=who, mode=mode)  # type: ignore[arg-type]
             return {h.chunk.metadata.source for h in hits}
@@ -129,7 +132,9 @@ def test_permissions_hold_below_every_retriever(kb: KnowledgeBase) -> None:
     hidden = next(d.id for d in kb.documents() if d.source == "secret")
     with pytest.raises(NotFoundError):
         kb.document(hidden, principal=bob)
-    assert "Heron" not in kb.ask("When does the merger with Heron close?", principal=bob).text.replace("merger with Heron", "")
+    assert "Heron" not in kb.ask("When does the merger with Heron close?", principal=bob).text.replace(
+        "merger with Heron", ""
+    )
 
 
 def test_an_answer_cites_exact_spans(handbook: KnowledgeBase) -> None:

@@ -35,7 +35,15 @@ def test_quantities_have_one_form(text: str, value: float, unit: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["2026年3月1日", "2026-03-01", "March 1, 2026", "1 March 2026", "2026/3/1", "on Mar. 1st, 2026", "２０２６年３月１日"],
+    [
+        "2026年3月1日",
+        "2026-03-01",
+        "March 1, 2026",
+        "1 March 2026",
+        "2026/3/1",
+        "on Mar. 1st, 2026",
+        "２０２６年３月１日",
+    ],
 )
 def test_dates_have_one_form(text: str) -> None:
     assert extract(text).dates == {(2026, 3, 1)}

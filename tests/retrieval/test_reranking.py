@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lunheng.protocols import Reranker
 from lunheng.retrieval.late_interaction import TokenCodec
-from lunheng.retrieval.reranking import Candidate, EvidenceReranker, LateInteractionReranker, weigh
+from lunheng.retrieval.reranking import Candidate, EvidenceReranker, weigh
 from lunheng.testing.real_models import real_embedder
 from lunheng.text import detect_language
 
@@ -41,7 +40,10 @@ def candidates(question: str, codec: TokenCodec, shares: list[float]) -> list[Ca
 def test_ranks_across_languages(question: str, best: int) -> None:
     embedder = real_embedder()
     codec = TokenCodec.for_embedder(embedder)
-    scored = EvidenceReranker(embedder, codec).score(question, candidates(question, codec, [0.0] * 4))
+    reranker = EvidenceReranker(embedder, codec)
+    vector, tokens = reranker.read(question)
+    assert np.allclose(vector, embedder.embed([question], "query")[0], atol=1e-5)
+    scored = reranker.score(tokens, candidates(question, codec, [0.0] * 4))
     assert int(np.argmax(scored.scores)) == best
     assert scored.interactions.max() <= 1.0
 
@@ -59,12 +61,3 @@ def test_one_candidate_and_none() -> None:
     vectors = np.eye(16, dtype=np.float32)
     assert weigh(codec.prepare(vectors[:1]), [Candidate(0.8, 0.5, codec.encode(vectors))], codec).scores.shape == (1,)
     assert weigh(codec.prepare(vectors[:1]), [], codec).scores.shape == (0,)
-
-
-def test_late_interaction_on_plain_texts() -> None:
-    reranker = LateInteractionReranker(real_embedder())
-    assert isinstance(reranker, Reranker)
-    scores = reranker.score("How long do we keep backups?", PASSAGES)
-    assert scores.shape == (4,)
-    assert scores.dtype == np.float32
-    assert int(np.argmax(scores)) == 0

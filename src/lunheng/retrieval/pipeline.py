@@ -62,6 +62,21 @@ class Found:
         return {key: score for ranked in self.dense for key, score in ranked}
 
 
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """The languages that count as groups of their own (see fusion.py), as of one sequence number."""
+
+    sequence: int
+    names: dict[str, str]
+    """The group that each language counts with."""
+    keys: dict[str, Keys]
+    """The chunks of each group, sorted."""
+
+    def of(self, hit: Hit) -> str:
+        language = hit.chunk.metadata.language
+        return self.names.get(language, language)
+
+
 class Searcher:
     """Searches one knowledge base."""
 
@@ -150,26 +165,26 @@ class Searcher:
 
     def _languages(self, connection: Connection, allowed: Keys | None, mode: Mode) -> list[Keys | None]:
         """What each dense list is taken from: for fusion the allowed keys of each language that has its share."""
-        if mode == "dense":
-            return [allowed]
-        groups, _ = self._language_groups(connection)
-        if len(groups) < 2:
+        groups = self._groups(connection).keys
+        if mode == "dense" or len(groups) < 2:
             return [allowed]
         if allowed is not None:
             groups = {name: np.intersect1d(keys, allowed, assume_unique=True) for name, keys in groups.items()}
         return [keys for keys in groups.values() if keys.size]
 
-    def _language_groups(self, connection: Connection) -> tuple[dict[str, Keys], dict[str, str]]:
-        """The sorted keys of each group of languages, and the group of each language."""
+    def _groups(self, connection: Connection) -> _Groups:
+        """The collection's languages as of the connection's snapshot; made anew only when chunks have changed."""
         sequence = self._catalog.sequence(connection)
-        if self._by_language is None or self._by_language[0] != sequence:
-            by_language = self._catalog.keys_by_language(connection)
-            group = language_groups({language: len(keys) for language, keys in by_language.items()})
-            members: dict[str, list[Keys]] = {}
-            for language, keys in by_language.items():
-                members.setdefault(group[language], []).append(keys)
-            self._by_language = (sequence, {g: np.sort(np.concatenate(k)) for g, k in members.items()}, group)
-        return self._by_language[1], self._by_language[2]
+        known = self._known_groups
+        if known is None or known.sequence != sequence:
+            keys = self._catalog.keys_by_language(connection)
+            names = language_groups({language: len(held) for language, held in keys.items()})
+            joined: dict[str, list[Keys]] = {}
+            for language, held in keys.items():
+                joined.setdefault(names[language], []).append(held)
+            known = _Groups(sequence, names, {name: np.sort(np.concatenate(parts)) for name, parts in joined.items()})
+            self._known_groups = known
+        return known
 
     def _fuse(self, found: Found, mode: Mode, tracer: Tracer) -> tuple[list[Fused], ScoreKind]:
         settings = self._settings
@@ -248,9 +263,10 @@ class Searcher:
         head = ranked[: len(interactions) or self._settings.rerank_candidates]
         with tracer.stage("confidence", candidates=len(head)) as stage:
             cosines = self._cosines(connection, [key for key, _ in head], found)
+            groups = self._groups(connection)
             signals = [
                 Signal(
-                    language=hit.chunk.metadata.language,
+                    language=groups.of(hit),
                     coverage=found.coverage.get(key, 0.0),
                     cosine=cosines.get(key),
                     interaction=interactions.get(key),
@@ -270,6 +286,7 @@ class Searcher:
             return None
         cosines = self._cosines(connection, keys, found)
         shares = lexical_shares(found.lexical, found.statistics.idf_sum)
+        groups = self._groups(connection)
         _, group = self._language_groups(connection)
         return [
             Candidate(
