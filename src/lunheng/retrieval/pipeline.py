@@ -245,8 +245,8 @@ class Searcher:
     def _shortlist(self, connection: Connection, ranked: list[Ranked]) -> tuple[list[Ranked], list[Ranked]]:
         """What the reranker gets, and the rest."""
         fused = [Fused(key, hit.score) for key, hit in ranked]
-        _, group = self._language_groups(connection)
-        languages = {key: group.get(hit.chunk.metadata.language, "") for key, hit in ranked}
+        groups = self._groups(connection)
+        languages = {key: groups.of(hit) for key, hit in ranked}
         chosen = {f.key for f in shortlist(fused, languages, self._settings.rerank_candidates)}
         return [item for item in ranked if item[0] in chosen], [item for item in ranked if item[0] not in chosen]
 
@@ -287,13 +287,7 @@ class Searcher:
         cosines = self._cosines(connection, keys, found)
         shares = lexical_shares(found.lexical, found.statistics.idf_sum)
         groups = self._groups(connection)
-        _, group = self._language_groups(connection)
-        return [
-            Candidate(
-                cosines.get(key, 0.0), shares.get(key, 0.0), codes[key], group.get(hit.chunk.metadata.language, "")
-            )
-            for key, hit in head
-        ]
+        return [Candidate(cosines.get(key, 0.0), shares.get(key, 0.0), codes[key], groups.of(hit)) for key, hit in head]
 
     def _cosines(self, connection: Connection, keys: list[int], found: Found) -> dict[int, float]:
         """The cosine of every key, also of those that only the lexical list holds."""
