@@ -95,8 +95,7 @@ class Searcher:
         self._embedder = embedder
         self._reranker = reranker
         self._settings = settings
-        self._by_language: tuple[int, dict[str, Keys], dict[str, str]] | None = None
-        """The keys of each language group and each language's group, with the catalog's sequence that they are of."""
+        self._known_groups: _Groups | None = None
 
     def search(
         self,
