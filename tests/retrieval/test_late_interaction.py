@@ -29,7 +29,7 @@ def codec() -> TokenCodec:
 def test_close_to_exact_maxsim() -> None:
     rng = np.random.default_rng(0)
     centre = rng.normal(size=384).astype(np.float32) / 30
-    codec = TokenCodec(centre)
+    codec = TokenCodec(len(centre), lambda: centre)
     question = unit(rng.normal(size=(7, 384)))
     # Passages that hold the question's words with more and more noise.
     noisy = [
@@ -50,7 +50,7 @@ def test_forty_eight_bytes_a_token(codec: TokenCodec) -> None:
 
 def test_a_dimension_that_is_no_multiple_of_eight() -> None:
     rng = np.random.default_rng(3)
-    codec = TokenCodec(np.zeros(13, np.float32))
+    codec = TokenCodec(13, lambda: np.zeros(13, np.float32))
     tokens = unit(rng.normal(size=(5, 13)))
     scores = codec.score(codec.prepare(tokens), [codec.encode(tokens), codec.encode(unit(rng.normal(size=(5, 13))))])
     assert scores[0] > scores[1]
@@ -91,5 +91,5 @@ def test_damaged_codes_are_refused(codec: TokenCodec, code: bytes) -> None:
 
 def test_the_rotation_is_the_same_everywhere() -> None:
     """Codes made on one machine are read on another: these numbers may never change within a format."""
-    codec = TokenCodec(np.zeros(16, np.float32))
+    codec = TokenCodec(16, lambda: np.zeros(16, np.float32))
     assert codec.encode(np.eye(16, dtype=np.float32)[:4]).hex() == "0111898c9b3a2fc363"

@@ -49,7 +49,7 @@ def test_ranks_across_languages(question: str, best: int) -> None:
 
 
 def test_the_lexical_share_breaks_near_ties() -> None:
-    codec = TokenCodec(np.zeros(16, np.float32))
+    codec = TokenCodec(16, lambda: np.zeros(16, np.float32))
     vectors = np.eye(16, dtype=np.float32)
     code = codec.encode(vectors[:3])
     scored = weigh(codec.prepare(vectors[:1]), [Candidate(0.8, 0.0, code), Candidate(0.8, 0.9, code)], codec)
@@ -57,7 +57,7 @@ def test_the_lexical_share_breaks_near_ties() -> None:
 
 
 def test_one_candidate_and_none() -> None:
-    codec = TokenCodec(np.zeros(16, np.float32))
+    codec = TokenCodec(16, lambda: np.zeros(16, np.float32))
     vectors = np.eye(16, dtype=np.float32)
     assert weigh(codec.prepare(vectors[:1]), [Candidate(0.8, 0.5, codec.encode(vectors))], codec).scores.shape == (1,)
     assert weigh(codec.prepare(vectors[:1]), [], codec).scores.shape == (0,)

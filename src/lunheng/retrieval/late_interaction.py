@@ -12,8 +12,8 @@ only (Gao & Long 2024, RaBitQ). 384 dimensions take 48 bytes a token. The questi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +31,13 @@ _SIGN_TO_COSINE = float(np.sqrt(np.pi / 2))
 class TokenCodec:
     """Packs an embedder's token vectors into bits, and compares a question's vectors with them."""
 
-    def __init__(self, centre: NDArray[np.float32]) -> None:
-        """``centre`` (dimension,) is the mean token vector, which says nothing about any one token."""
-        self._centre = np.asarray(centre, dtype=np.float32)
-        self._rotation = _rotation(len(self._centre))
+    def __init__(self, dimension: int, find_centre: Callable[[], NDArray[np.float32]]) -> None:
+        """``find_centre`` gives the mean token vector, (dimension,), which says nothing about any one token.
+
+        It is called when first needed: most runs over an unchanged folder pack nothing.
+        """
+        self._dimension = dimension
+        self._find_centre = find_centre
 
     @classmethod
     def for_embedder(cls, embedder: TokenEmbedder) -> TokenCodec:
@@ -42,8 +45,16 @@ class TokenCodec:
 
         Which text matters little: centres taken from 500 tokens of it and from 40,000 of web snippets rank alike.
         """
-        means = [np.concatenate(embedder.embed_tokens(texts, "passage")).mean(axis=0) for texts in _REFERENCE]
-        return cls(np.mean(means, axis=0))
+
+        def centre() -> NDArray[np.float32]:
+            means = [np.concatenate(embedder.embed_tokens(texts, "passage")).mean(axis=0) for texts in _REFERENCE]
+            return np.asarray(np.mean(means, axis=0), dtype=np.float32)
+
+        return cls(embedder.dimension, centre)
+
+    @cached_property
+    def _centre(self) -> NDArray[np.float32]:
+        return self._find_centre()
 
     def encode(self, tokens: Vectors) -> bytes:
         """Pack (n, dimension) token vectors: the format's number, then n rows of dimension / 8 bytes."""
@@ -51,7 +62,7 @@ class TokenCodec:
 
     def without_first(self, code: bytes, count: int) -> bytes:
         """``code`` less its first ``count`` tokens, such as those of a heading that is not the passage's own."""
-        return code[:1] + code[1 + count * ((len(self._centre) + 7) // 8) :]
+        return code[:1] + code[1 + count * ((self._dimension + 7) // 8) :]
 
     def prepare(self, tokens: Vectors) -> Vectors:
         """A question's token vectors, centred, turned and of length 1: what ``score`` takes."""
@@ -71,10 +82,10 @@ class TokenCodec:
         if not len(question) or not sum(lengths):
             return scores
         packed = np.frombuffer(b"".join(code[1:] for code in codes), dtype=np.uint8)
-        bits = np.unpackbits(packed.reshape(sum(lengths), -1), axis=1, count=len(self._centre))
+        bits = np.unpackbits(packed.reshape(sum(lengths), -1), axis=1, count=self._dimension)
         # sum(q * (2 bit - 1)) = 2 sum(q * bit) - sum(q)
         cosines = (2 * (bits.astype(np.float32) @ question.T) - question.sum(axis=1)) * (
-            _SIGN_TO_COSINE / np.sqrt(len(self._centre))
+            _SIGN_TO_COSINE / np.sqrt(self._dimension)
         )
         filled = [i for i, length in enumerate(lengths) if length]
         starts = np.cumsum([0, *(lengths[i] for i in filled)])[:-1]
@@ -82,11 +93,13 @@ class TokenCodec:
         return scores
 
     def _turn(self, tokens: Vectors) -> Vectors:
-        return np.asarray((np.asarray(tokens, dtype=np.float32) - self._centre) @ self._rotation, dtype=np.float32)
+        return np.asarray(
+            (np.asarray(tokens, dtype=np.float32) - self._centre) @ _rotation(self._dimension), dtype=np.float32
+        )
 
     def _check(self, code: bytes) -> int:
         """How many tokens ``code`` holds."""
-        length, rest = divmod(len(code) - 1, (len(self._centre) + 7) // 8)
+        length, rest = divmod(len(code) - 1, (self._dimension + 7) // 8)
         if not code or code[0] != FORMAT or rest:
             raise IndexDamagedError("a passage's token codes are damaged or of another version; run: lunheng rebuild")
         return length
