@@ -24,6 +24,8 @@ from lunheng.config import Settings, cache_dir
 from lunheng.evaluation import RetrievalDataset, RetrievalReport, evaluate_retrieval, load_dataset, paired_test
 from lunheng.evaluation.corpus import passage_documents, passage_ids
 from lunheng.knowledge import KnowledgeBase
+from lunheng.models import load_embedder
+from lunheng.protocols import Embedder
 from lunheng.types import content_id
 
 REPORTS = Path(__file__).parent / "reports"
@@ -75,15 +77,15 @@ def dataset_of(row: Row, data: Path) -> RetrievalDataset:
     return replace(chinese, name=row.name, passages=passages, digest=content_id(chinese.digest, english.digest)[:16])
 
 
-def measure(row: Row, data: Path, limit: int | None, settings: Settings) -> dict[str, Any]:
+def measure(row: Row, data: Path, limit: int | None, settings: Settings, embedder: Embedder) -> dict[str, Any]:
     """Every system on one row."""
     dataset = dataset_of(row, data)
     if limit:
         dataset = replace(dataset, queries=dataset.queries[:limit])
     shape = content_id(
-        *(p.full_text for p in dataset.passages), settings.models.embedder, settings.chunking.model_dump_json()
+        *(p.full_text for p in dataset.passages), embedder.fingerprint, settings.chunking.model_dump_json()
     )
-    with KnowledgeBase.open(cache_dir() / "evaluation" / shape[:16], settings) as base:
+    with KnowledgeBase.open(cache_dir() / "evaluation" / shape[:16], settings, embedder=embedder) as base:
         started = time.perf_counter()
         base.add(passage_documents(dataset.passages))
         base.search("warm-up", k=1)
@@ -99,7 +101,6 @@ def measure(row: Row, data: Path, limit: int | None, settings: Settings) -> dict
 
             reports[system] = evaluate_retrieval(search, dataset)
             print(f"  {system:8s} {reports[system].to_dict()['ndcg@10']:.4f}", flush=True)
-        status = base.status()
     better = max(("BM25", "dense"), key=lambda name: reports[name].metrics["ndcg@10"].mean)
     gain = paired_test(reports["default"].per_query["ndcg@10"], reports[better].per_query["ndcg@10"])
     return {
@@ -109,7 +110,7 @@ def measure(row: Row, data: Path, limit: int | None, settings: Settings) -> dict
         "p": round(gain, 4),
         "limit": limit,
         "commit": commit(),
-        "embedder": status.get("embedder_fingerprint", status.get("embedder")),
+        "embedder": embedder.fingerprint,
     }
 
 
@@ -173,11 +174,11 @@ def render(measured: dict[str, Any], settings: Settings) -> str:
         + f". Embedder: {settings.models.embedder}. Retrieval settings: `{retrieval}`. "
         f"Chunking: `{settings.chunking.model_dump_json()}`.",
         "",
-        "| set | passages | SHA-256 of the data | measured at |",
-        "|---|---|---|---|",
+        "| set | passages | SHA-256 of the data | embedder | measured at |",
+        "|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row.name} | {r['passages']} | `{r['data']}` | `{r['commit']}`"
+        f"| {row.name} | {r['passages']} | `{r['data']}` | `{r['embedder'][:12]}` | `{r['commit']}`"
         + (f", first {r['limit']} queries" if r["limit"] else "")
         + " |"
         for row, r in done
@@ -194,11 +195,12 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="only the first queries of each set")
     options = parser.parse_args()
     settings = Settings.load()
+    embedder = load_embedder(settings.models)
     store = REPORTS / "retrieval.json"
     measured = json.loads(store.read_text(encoding="utf-8")) if store.is_file() else {}
     for row in ROWS:
         if row.name in options.rows:
-            measured[row.name] = measure(row, options.data, options.limit, settings)
+            measured[row.name] = measure(row, options.data, options.limit, settings, embedder)
             store.write_text(json.dumps(measured, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     text = render(measured, settings)
     (REPORTS / "retrieval.md").write_text(text, encoding="utf-8")
