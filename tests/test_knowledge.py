@@ -168,6 +168,27 @@ def test_another_embedder_is_refused(tmp_path: Path, embedder: OnnxEmbedder, ext
         assert kb.search("fact", k=1)
 
 
+def test_an_embedder_is_migrated_while_the_old_one_serves(tmp_path: Path, extractive: Settings) -> None:
+    def using(name: str) -> Settings:
+        return extractive.model_copy(update={"models": extractive.models.model_copy(update={"embedder": name})})
+
+    fake, real = "lunheng.testing.fakes:FakeEmbedder", "multilingual-e5-small"
+    with KnowledgeBase.open(tmp_path, using(fake)) as kb:
+        kb.add([document("a", "The ferry leaves at 07:45."), document("b", "陪产假为二十天。")])
+        assert kb.search("ferry", k=1)
+    with pytest.raises(EmbedderMismatchError):
+        KnowledgeBase.open(tmp_path, using(real))
+    with KnowledgeBase(tmp_path, using(real)) as kb, KnowledgeBase.open(tmp_path, using(fake)) as old:
+        served: list[int] = []
+        kb.rebuild(embedder=real, progress=lambda *_: served.append(len(old.search("ferry", k=2))))
+        assert served and all(served)
+        assert kb.search("When does the boat go?", k=1)[0].chunk.metadata.source == "a"
+        assert kb.check().sound
+    with KnowledgeBase.open(tmp_path, using(real)) as kb:
+        assert kb.search("父亲可以休多少天假", k=1)[0].chunk.metadata.source == "b"
+        assert kb.status()["embedder"] == real
+
+
 def test_a_second_writer_waits_or_is_told(tmp_path: Path, extractive: Settings) -> None:
     settings = extractive.model_copy(
         update={"storage": extractive.storage.model_copy(update={"writer_timeout_seconds": 0.2})}

@@ -23,6 +23,9 @@ from lunheng.catalog.schema import chunks, completions, documents, facts, grants
 from lunheng.protocols import Keys
 from lunheng.types import Chunk, Document, Principal
 
+_BATCH = 500
+"""Values bound in one statement: below SQLite's limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
@@ -109,31 +112,51 @@ class Catalog:
         self, connection: Connection, document: Document, new_chunks: Sequence[Chunk], fingerprint: str
     ) -> tuple[Keys, Keys]:
         """Store ``document`` in place of its former version; give the (removed, added) chunk keys."""
-        previous = connection.execute(
-            select(documents.c.version).where(documents.c.id == document.id)
-        ).scalar_one_or_none()
+        ((removed, added),) = self.replace_documents(connection, [(document, new_chunks, fingerprint)])
+        return removed, added
+
+    def replace_documents(
+        self, connection: Connection, items: Sequence[tuple[Document, Sequence[Chunk], str]]
+    ) -> list[tuple[Keys, Keys]]:
+        """``replace_document`` for several different documents, each with its chunks and fingerprint."""
         sequence = self._next_sequence(connection)
-        removed, hashes = self._remove_chunks(connection, document.id, sequence)
-        connection.execute(delete(documents).where(documents.c.id == document.id))
+        ids = [document.id for document, _, _ in items]
+        versions: dict[str, int] = {}
+        for at in range(0, len(ids), _BATCH):
+            query = select(documents.c.id, documents.c.version).where(documents.c.id.in_(ids[at : at + _BATCH]))
+            versions |= {row.id: row.version for row in connection.execute(query)}
+        removed: dict[str, Keys] = {}
+        hashes: list[str] = []
+        for document_id in versions:
+            removed[document_id], freed = self._remove_chunks(connection, document_id, sequence)
+            hashes += freed
+            connection.execute(delete(documents).where(documents.c.id == document_id))
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         connection.execute(
-            insert(documents).values(
-                **rows.document_to_row(document),
-                fingerprint=fingerprint,
-                version=(previous or 0) + 1,
-                added_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            )
+            insert(documents),
+            [
+                {
+                    **rows.document_to_row(document),
+                    "fingerprint": fingerprint,
+                    "version": versions.get(document.id, 0) + 1,
+                    "added_at": now,
+                }
+                for document, _, fingerprint in items
+            ],
         )
-        if document.acl:
-            connection.execute(
-                insert(grants), [{"document_id": document.id, "grant": g} for g in sorted(set(document.acl))]
-            )
-        if new_chunks:
-            connection.execute(insert(chunks), [rows.chunk_to_row(c, sequence) for c in new_chunks])
-        added = connection.execute(
-            select(chunks.c.key).where(chunks.c.document_id == document.id).order_by(chunks.c.chunk_index)
-        ).scalars()
+        granted = [{"document_id": d.id, "grant": g} for d, _, _ in items for g in sorted(set(d.acl))]
+        if granted:
+            connection.execute(insert(grants), granted)
+        new = [rows.chunk_to_row(c, sequence) for _, chunks_of_it, _ in items for c in chunks_of_it]
+        if new:
+            connection.execute(insert(chunks), new)
+        added: dict[str, list[int]] = {document_id: [] for document_id in ids}
+        query = select(chunks.c.document_id, chunks.c.key).where(chunks.c.sequence == sequence)
+        for document_id, key in connection.execute(query.order_by(chunks.c.document_id, chunks.c.chunk_index)):
+            added[document_id].append(key)
         self._forget(connection, hashes)
-        return removed, np.fromiter(added, dtype=np.int64)
+        nothing = np.empty(0, dtype=np.int64)
+        return [(removed.get(i, nothing), np.array(added[i], dtype=np.int64)) for i in ids]
 
     def remove_document(self, connection: Connection, document_id: str) -> Keys:
         """Remove a document with its chunks; give the removed keys."""
@@ -222,8 +245,8 @@ class Catalog:
         wanted = [int(k) for k in keys]
         found: dict[int, Chunk] = {}
         visible = self._visible(principal, chunks.c.document_id)
-        for at in range(0, len(wanted), 500):  # below SQLite's limit of bound values
-            query = select(chunks).where(chunks.c.key.in_(wanted[at : at + 500]))
+        for at in range(0, len(wanted), _BATCH):
+            query = select(chunks).where(chunks.c.key.in_(wanted[at : at + _BATCH]))
             if visible is not None:
                 query = query.where(visible)
             for row in connection.execute(query):

@@ -54,10 +54,13 @@ def principal(user: str | None, groups: list[str] | None) -> Any:
 
 
 @contextmanager
-def opened(folder: Path, *, must_exist: bool = True, small: bool = False) -> Iterator[KnowledgeBase]:
+def opened(
+    folder: Path, *, must_exist: bool = True, small: bool = False, any_embedder: bool = False
+) -> Iterator[KnowledgeBase]:
     """The knowledge base in ``folder``; a read of one that is not there is an error, not an empty result.
 
-    ``small`` takes the smaller default language model.
+    ``small`` takes the smaller default language model; ``any_embedder`` opens it also where the settings name
+    another embedder than it was built with, to migrate it.
     """
     from lunheng.config import Settings
     from lunheng.errors import NotFoundError
@@ -69,7 +72,7 @@ def opened(folder: Path, *, must_exist: bool = True, small: bool = False) -> Ite
     settings = Settings.load(folder)
     if small:
         settings = settings.model_copy(update={"models": settings.models.model_copy(update={"llm": SMALL_LLM})})
-    with KnowledgeBase.open(folder, settings) as kb:
+    with KnowledgeBase(folder, settings) if any_embedder else KnowledgeBase.open(folder, settings) as kb:
         yield kb
 
 

@@ -38,6 +38,7 @@ def retrieval(
     from lunheng.evaluation.datasets import load_dataset
     from lunheng.evaluation.runner import evaluate_retrieval
     from lunheng.knowledge import KnowledgeBase
+    from lunheng.models import load_embedder
     from lunheng.types import content_id
 
     if mode not in ("hybrid", "dense", "lexical"):
@@ -47,10 +48,11 @@ def retrieval(
     if limit:
         dataset = replace(dataset, queries=dataset.queries[:limit])
     settings = Settings.load()
+    embedder = load_embedder(settings.models)
     digest = content_id(
-        *(p.full_text for p in dataset.passages), settings.models.embedder, settings.chunking.model_dump_json()
+        *(p.full_text for p in dataset.passages), embedder.fingerprint, settings.chunking.model_dump_json()
     )
-    with KnowledgeBase.open(cache_dir() / "evaluation" / digest[:16], settings) as base:
+    with KnowledgeBase.open(cache_dir() / "evaluation" / digest[:16], settings, embedder=embedder) as base:
         with bar("indexing", as_json) as advance:
             report = base.add(passage_documents(dataset.passages), progress=ingest_progress(advance))
         for item in report.failed:

@@ -17,7 +17,7 @@ def rebuild(
     as_json: AsJson = False,
 ) -> None:
     """Drop and remake the derived indexes from the catalog."""
-    with opened(kb) as base:
+    with opened(kb, any_embedder=True) as base:
         with bar("rebuilding", as_json) as advance:
             base.rebuild(embedder=embedder, progress=advance)
         found = base.status()

@@ -1,4 +1,4 @@
-"""Parse -> chunk -> embed -> one transaction a document -> indexes catch up.
+"""Parse -> chunk -> embed -> one transaction a few whole documents -> indexes catch up.
 
 Called by the knowledge base's ``add`` and ``sync``, under its writer lock. A file whose bytes, sidecar and
 settings are those of the stored version costs its hash. A bad file is reported and the rest goes on; a run
@@ -13,6 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from lunheng.catalog import Catalog, vectors
 from lunheng.catalog.rows import text_hash
@@ -126,16 +128,27 @@ class Pipeline:
             if progress:
                 progress(report, len(reports), len(items))
 
-        waiting: list[_Prepared] = []
+        waiting: dict[str, _Prepared] = {}
+        count = 0
+
+        def store() -> None:
+            nonlocal count
+            self._store(list(waiting.values()), done)
+            waiting.clear()
+            count = 0
+
         for outcome in self._prepared(items, overrides, stamps):
             if isinstance(outcome, ItemReport):
                 done(outcome)
                 continue
-            waiting.append(outcome)
-            if sum(len(p.chunks) for p in waiting) >= _EMBED_BATCH:
-                self._store(waiting, done)
-                waiting = []
-        self._store(waiting, done)
+            identity = outcome.document.id
+            if identity in waiting:  # given twice: the later one counts
+                store()
+            waiting[identity] = outcome
+            count += len(outcome.chunks)
+            if count >= _EMBED_BATCH:
+                store()
+        store()
         return reports
 
     def _prepared(
@@ -191,8 +204,18 @@ class Pipeline:
         if not prepared:
             return
         fresh = self._embed(c for p in prepared for c in p.chunks)
-        for item in prepared:
-            done(self._commit(item, fresh))
+        try:
+            reports = self._commit(prepared, fresh)
+        except LunhengError as error:
+            if len(prepared) == 1:
+                done(ItemReport(prepared[0].document.source, "failed", str(error)))
+                return
+            # One of them cannot be stored; each by itself, the others can.
+            for item in prepared:
+                self._store([item], done)
+            return
+        for report in reports:
+            done(report)
 
     def _embed(self, chunks: Iterable[Chunk]) -> dict[str, Embedded]:
         """What the model makes of the passages that have no vector yet, by hash."""
@@ -201,23 +224,33 @@ class Pipeline:
             known = vectors.known_hashes(connection, self._embedder.fingerprint, list(passages))
         return self._embedder.embed({h: p for h, p in passages.items() if h not in known})
 
-    def _commit(self, item: _Prepared, fresh: dict[str, Embedded]) -> ItemReport:
-        document, chunks = item.document, item.chunks
-        hashes = {text_hash(c.full_text) for c in chunks}
-        try:
-            with self._catalog.write() as connection:
-                mine = {h: fresh[h] for h in hashes if h in fresh}
-                vectors.store(connection, self._embedder.fingerprint, mine, self._vector_type)
-                # A passage whose only other holder was removed since it was looked up has lost its vector.
-                absent = hashes - vectors.known_hashes(connection, self._embedder.fingerprint, list(hashes))
-                if absent:
-                    again = {text_hash(c.full_text): Passage(c.prefix, c.full_text) for c in chunks}
-                    made = self._embedder.embed({h: again[h] for h in absent})
-                    vectors.store(connection, self._embedder.fingerprint, made, self._vector_type)
-                removed, added = self._catalog.replace_document(connection, document, chunks, item.fingerprint)
-                self._lexical.remove(connection, removed)
-                self._lexical.add(connection, added, [c.full_text for c in chunks])
-        except LunhengError as error:
-            return ItemReport(document.source, "failed", str(error))
-        status: Status = "updated" if len(removed) else "added"
-        return ItemReport(document.source, status, chunks=len(chunks), warnings=document.warnings)
+    def _commit(self, prepared: Sequence[_Prepared], fresh: dict[str, Embedded]) -> list[ItemReport]:
+        """Store different documents in one transaction: each whole or not at all, and one wait for the disk."""
+        texts = {text_hash(c.full_text): Passage(c.prefix, c.full_text) for p in prepared for c in p.chunks}
+        with self._catalog.write() as connection:
+            vectors.store(connection, self._embedder.fingerprint, fresh, self._vector_type)
+            # A passage whose only other holder was removed since it was looked up has lost its vector.
+            absent = texts.keys() - vectors.known_hashes(connection, self._embedder.fingerprint, list(texts))
+            if absent:
+                made = self._embedder.embed({h: texts[h] for h in absent})
+                vectors.store(connection, self._embedder.fingerprint, made, self._vector_type)
+            changes = self._catalog.replace_documents(
+                connection, [(p.document, p.chunks, p.fingerprint) for p in prepared]
+            )
+            removed = [keys for keys, _ in changes if keys.size]
+            if removed:
+                self._lexical.remove(connection, np.concatenate(removed))
+            self._lexical.add(
+                connection,
+                np.concatenate([keys for _, keys in changes]),
+                [c.full_text for p in prepared for c in p.chunks],
+            )
+        return [
+            ItemReport(
+                p.document.source,
+                "updated" if before.size else "added",
+                chunks=len(p.chunks),
+                warnings=p.document.warnings,
+            )
+            for p, (before, _) in zip(prepared, changes, strict=True)
+        ]

@@ -1,0 +1,5 @@
+"""``python -m lunheng``: the command line."""
+
+from lunheng.cli.main import main
+
+main()
