@@ -240,6 +240,18 @@ class Catalog:
                 query = query.where(condition)
         return np.fromiter(connection.execute(query).scalars(), dtype=np.int64)
 
+    def live_languages(self, connection: Connection, keys: Iterable[int], principal: Principal) -> dict[int, str]:
+        """The language of each live chunk among ``keys`` that the principal may see: far cheaper than the chunks."""
+        wanted = [int(k) for k in keys]
+        found: dict[int, str] = {}
+        visible = self._visible(principal, chunks.c.document_id)
+        for at in range(0, len(wanted), _BATCH):
+            query = select(chunks.c.key, chunks.c.language).where(chunks.c.key.in_(wanted[at : at + _BATCH]))
+            if visible is not None:
+                query = query.where(visible)
+            found |= dict(connection.execute(query).tuples().all())
+        return found
+
     def chunks_by_key(self, connection: Connection, keys: Iterable[int], principal: Principal) -> dict[int, Chunk]:
         """The live chunks among ``keys`` that the principal may see: a hit counts only if it is here."""
         wanted = [int(k) for k in keys]

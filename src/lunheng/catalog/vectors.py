@@ -6,13 +6,13 @@ and the passage's hash, so that vectors of two embedders never mix and the same 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, and_, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select
 
 from lunheng.catalog.schema import chunks, vectors
 from lunheng.protocols import Keys, Vectors
@@ -74,18 +74,18 @@ def load(connection: Connection, fingerprint: str, keys: Keys | None = None) -> 
 
     Chunks without a vector are left out: ``check`` finds them.
     """
-    join = select(chunks.c.key, vectors.c.scale, vectors.c.data).join(
-        vectors, and_(vectors.c.text_hash == chunks.c.text_hash, vectors.c.fingerprint == fingerprint)
-    )
     found: list[tuple[int, NDArray[np.float32]]] = []
     if keys is None:
-        for key, scale, data in connection.execution_options(yield_per=2000).execute(join.order_by(chunks.c.key)):
+        query = (
+            select(chunks.c.key, vectors.c.scale, vectors.c.data)
+            .join(vectors, and_(vectors.c.text_hash == chunks.c.text_hash, vectors.c.fingerprint == fingerprint))
+            .order_by(chunks.c.key)
+        )
+        for key, scale, data in connection.execution_options(yield_per=2000).execute(query):
             found.append((key, decode(data, scale)))
     else:
-        for at in range(0, len(keys), _BATCH):
-            batch = [int(k) for k in keys[at : at + _BATCH]]
-            found.extend((key, decode(d, s)) for key, s, d in connection.execute(join.where(chunks.c.key.in_(batch))))
-        found.sort(key=lambda pair: pair[0])
+        rows = _of_keys(connection, fingerprint, keys.tolist(), vectors.c.scale, vectors.c.data)
+        found = sorted(((key, decode(data, scale)) for key, scale, data in rows), key=lambda pair: pair[0])
     if not found:
         return np.empty(0, np.int64), np.empty((0, 0), np.float32)
     return np.array([k for k, _ in found], np.int64), np.stack([v for _, v in found])
@@ -93,15 +93,25 @@ def load(connection: Connection, fingerprint: str, keys: Keys | None = None) -> 
 
 def token_codes(connection: Connection, fingerprint: str, keys: Sequence[int]) -> dict[int, bytes]:
     """The packed token vectors of the chunks ``keys``; those that have none are left out."""
-    found: dict[int, bytes] = {}
+    rows = _of_keys(connection, fingerprint, keys, vectors.c.tokens)
+    return {key: tokens for key, tokens in rows if tokens is not None}
+
+
+def _of_keys(
+    connection: Connection, fingerprint: str, keys: Sequence[int], *columns: ColumnElement[Any]
+) -> Iterator[tuple[Any, ...]]:
+    """(key, columns...) of the chunks ``keys`` that have a vector.
+
+    In two steps: of a join, SQLite reads every vector of the embedder first.
+    """
     for at in range(0, len(keys), _BATCH):
-        query = (
-            select(chunks.c.key, vectors.c.tokens)
-            .join(vectors, and_(vectors.c.text_hash == chunks.c.text_hash, vectors.c.fingerprint == fingerprint))
-            .where(chunks.c.key.in_(list(keys[at : at + _BATCH])), vectors.c.tokens.is_not(None))
+        names = select(chunks.c.key, chunks.c.text_hash).where(chunks.c.key.in_(list(keys[at : at + _BATCH])))
+        hashes = dict(connection.execute(names).tuples().all())
+        query = select(vectors.c.text_hash, *columns).where(
+            vectors.c.fingerprint == fingerprint, vectors.c.text_hash.in_(sorted(set(hashes.values())))
         )
-        found.update((key, tokens) for key, tokens in connection.execute(query))
-    return found
+        rows = {text_hash: tuple(values) for text_hash, *values in connection.execute(query)}
+        yield from ((key, *rows[text_hash]) for key, text_hash in hashes.items() if text_hash in rows)
 
 
 def missing_keys(connection: Connection, fingerprint: str) -> Keys:

@@ -114,6 +114,7 @@ class Searcher:
             allowed = self._allowed(connection, principal, where, tracer)
             found = self._retrieve(connection, query, allowed, max(k, self._settings.candidates), mode, tracer)
             fused, kind = self._fuse(found, mode, tracer)
+            fused = self._contenders(connection, fused, k, principal)
             chunks = self._catalog.chunks_by_key(connection, [f.key for f in fused], principal)
             ranked = [(f.key, hit) for f, hit in _hits(fused, kind, found, chunks)]
             interactions: dict[int, float] = {}
@@ -209,6 +210,18 @@ class Searcher:
                 fused = fuse_ranks(whole, found.lexical, k=settings.rrf_k, **weights)
             stage.result["hits"] = [(f.key, round(f.score, 4)) for f in fused[:10]]
             return fused, kind
+
+    def _contenders(self, connection: Connection, fused: list[Fused], k: int, principal: Principal) -> list[Fused]:
+        """Those of ``fused`` that can become hits: what the reranker would get, and three times what is asked for.
+
+        To read a chunk costs more than all its scores.
+        """
+        languages = self._catalog.live_languages(connection, [f.key for f in fused], principal)
+        live = [f for f in fused if f.key in languages]
+        names = self._groups(connection).names
+        groups = {key: names.get(language, language) for key, language in languages.items()}
+        chosen = {f.key for f in shortlist(live, groups, self._settings.rerank_candidates)}
+        return [f for position, f in enumerate(live) if position < 3 * k or f.key in chosen]
 
     def _rerank(
         self, connection: Connection, query: str, ranked: list[Ranked], found: Found, tracer: Tracer
