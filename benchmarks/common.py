@@ -47,4 +47,4 @@ def mixed_passages(pools: Sequence[Sequence[str]], count: int, seed: int = 7, si
             sentence = pool[(at + len(parts)) % len(pool)]
             parts.append(sentence)
             length += len(sentence) // 3 if sentence.isascii() else len(sentence)
-        yield " ".join(parts)[:1000]
+        yield " ".join(parts)[:1000].strip()

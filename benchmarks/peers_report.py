@@ -138,7 +138,9 @@ def _head(results: Results, sides: list[str], names: Mapping[str, str], work: Pa
     )
     for path in sorted((work / "data").glob("*/*.jsonl")):
         lines.append(f"- Data: {path.parent.name}/{path.name} {file_digest(path)}")
-    lines.append("- Configuration: the defaults of every side, ten hits a search; hybrid search on every side")
+    lines.append(
+        "- Configuration: the defaults of every side, ten hits a search; hybrid search on every side; OPENBLAS_NUM_THREADS=1"
+    )
     lines.append("\nIn brackets: ours over theirs, turned so that more than 1 means that we are ahead.")
     return "\n".join(lines)
 

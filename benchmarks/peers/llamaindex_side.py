@@ -49,7 +49,7 @@ class LlamaIndex:
         self._state = str(state)
 
     def _documents(self, folder: Path) -> list[Any]:
-        return SimpleDirectoryReader(str(folder), filename_as_id=True).load_data()
+        return SimpleDirectoryReader(str(folder), filename_as_id=True, exclude_hidden=False).load_data()
 
     def add_folder(self, folder: Path) -> None:
         self._index = VectorStoreIndex.from_documents(self._documents(folder))

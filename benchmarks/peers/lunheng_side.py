@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from side import DIMENSION, E5, WINDOW, Model, main
+from side import DIMENSION, WINDOW, Model, main
 
 from lunheng import KnowledgeBase
 from lunheng.config import Settings
@@ -19,19 +19,18 @@ from lunheng.evaluation.corpus import passage_documents
 from lunheng.evaluation.datasets import Passage
 from lunheng.models import load_embedder
 from lunheng.protocols import Tokenizer, Vectors
-from lunheng.types import EmbedKind
 
 logging.getLogger("lunheng").setLevel(logging.ERROR)
 
 
 class TimedEmbedder:
-    """The default embedder; the time spent in the model goes to the shared clock.
+    """The default embedder, with the time spent in the model.
 
     Token vectors are packed on the model's threads: that is our own work, so it is taken off the model's time.
     """
 
-    def __init__(self, clock: Model) -> None:
-        self._clock = clock
+    def __init__(self, _folder: Path) -> None:
+        self.seconds = 0.0
         self._inner: Any = load_embedder(Settings().models)
         self._lock = threading.Lock()
         self.fingerprint: str = self._inner.fingerprint
@@ -39,20 +38,20 @@ class TimedEmbedder:
         self.window: int = self._inner.window
         self.tokenizer: Tokenizer = self._inner.tokenizer
 
-    def embed(self, texts: Sequence[str], kind: EmbedKind) -> Vectors:
+    def embed(self, texts: Sequence[str], kind: str) -> Vectors:
         start = time.perf_counter()
         vectors: Vectors = self._inner.embed(texts, kind)
-        self._clock.seconds += time.perf_counter() - start
+        self.seconds += time.perf_counter() - start
         return vectors
 
-    def embed_tokens(self, texts: Sequence[str], kind: EmbedKind) -> list[Vectors]:
+    def embed_tokens(self, texts: Sequence[str], kind: str) -> list[Vectors]:
         start = time.perf_counter()
         vectors: list[Vectors] = self._inner.embed_tokens(texts, kind)
-        self._clock.seconds += time.perf_counter() - start
+        self.seconds += time.perf_counter() - start
         return vectors
 
     def embed_with_tokens(
-        self, texts: Sequence[str], kind: EmbedKind, pack: Callable[[Vectors], bytes]
+        self, texts: Sequence[str], kind: str, pack: Callable[[Vectors], bytes]
     ) -> tuple[Vectors, list[bytes]]:
         packing = 0.0
 
@@ -67,7 +66,7 @@ class TimedEmbedder:
         start = time.perf_counter()
         result = self._inner.embed_with_tokens(texts, kind, timed)
         threads = min(os.cpu_count() or 1, len(texts))
-        self._clock.seconds += time.perf_counter() - start - packing / max(threads, 1)
+        self.seconds += time.perf_counter() - start - packing / max(threads, 1)
         return result  # type: ignore[no-any-return]
 
 
@@ -82,16 +81,14 @@ class TableEmbedder:
         self._model = model
         self.tokenizer: Tokenizer = load_embedder(Settings().models).tokenizer
 
-    def embed(self, texts: Sequence[str], kind: EmbedKind) -> Vectors:
+    def embed(self, texts: Sequence[str], kind: str) -> Vectors:
         return np.array(self._model.embed(texts, kind), np.float32)
 
 
 class Lunheng:
     def __init__(self, model: Model, state: Path) -> None:
-        self._real = isinstance(model, E5)
-        self._kb = KnowledgeBase.open(
-            state / "kb", Settings(), embedder=TimedEmbedder(model) if self._real else TableEmbedder(model)
-        )
+        embedder = model if isinstance(model, TimedEmbedder) else TableEmbedder(model)
+        self._kb = KnowledgeBase.open(state / "kb", Settings(), embedder=embedder)
 
     def add_folder(self, folder: Path) -> None:
         failed = self._kb.sync(folder).failed
@@ -119,4 +116,4 @@ class Lunheng:
         self._kb.close()
 
 
-main(Lunheng)
+main(Lunheng, TimedEmbedder)

@@ -121,7 +121,7 @@ class Side(Protocol):
     def close(self) -> None: ...
 
 
-def main(make: Callable[[Model, Path], Side]) -> None:
+def main(make: Callable[[Model, Path], Side], open_model: Callable[[Path], Model] = E5) -> None:
     """Run the job in ``sys.argv[1]`` on the side that ``make`` gives, and print what was measured."""
     job: dict[str, Any] = json.loads(sys.argv[1])
     questions = _read(job["queries"])
@@ -130,7 +130,7 @@ def main(make: Callable[[Model, Path], Side]) -> None:
     if job["task"] == "texts":
         model = Table(Path(job["vectors"]), texts, [q["text"] for q in questions])
     else:
-        model = E5(Path(job["model"]))
+        model = open_model(Path(job["model"]))
         model.embed(["warm-up"], "query")
         model.seconds = 0.0
     before = _peak_mb()

@@ -17,7 +17,7 @@ class Txtai:
         self._path = str(state / "index")
         self._embeddings = Embeddings(
             method="external",
-            transform=self._transform,
+            transform=lambda texts: self._transform(texts),
             instructions={"query": PREFIXES["query"], "data": PREFIXES["passage"]},
             hybrid=True,
             content=True,
