@@ -52,7 +52,7 @@ def write_report(results: Results, names: Mapping[str, str], work: Path, model: 
         ],
         "Installed: every file in site-packages but pip's, with the runtime that the shared model needs. Ours holds "
         "the runtime of the language model and the parsers of fifteen formats too; none of the others' does. Import: "
-        "the median of seven fresh processes, of what the quickstart imports.",
+        "the fastest of seven fresh processes, of what the quickstart imports.",
     )
     for name in sorted(n for n in results if n.startswith("folder ")):
         files = int(name.split()[1])

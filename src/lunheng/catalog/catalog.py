@@ -249,7 +249,7 @@ class Catalog:
             query = select(chunks.c.key, chunks.c.language).where(chunks.c.key.in_(wanted[at : at + _BATCH]))
             if visible is not None:
                 query = query.where(visible)
-            found |= dict(connection.execute(query).tuples().all())
+            found |= {row.key: row.language for row in connection.execute(query)}
         return found
 
     def chunks_by_key(self, connection: Connection, keys: Iterable[int], principal: Principal) -> dict[int, Chunk]:

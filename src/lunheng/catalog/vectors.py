@@ -106,7 +106,7 @@ def _of_keys(
     """
     for at in range(0, len(keys), _BATCH):
         names = select(chunks.c.key, chunks.c.text_hash).where(chunks.c.key.in_(list(keys[at : at + _BATCH])))
-        hashes = dict(connection.execute(names).tuples().all())
+        hashes = {row.key: row.text_hash for row in connection.execute(names)}
         query = select(vectors.c.text_hash, *columns).where(
             vectors.c.fingerprint == fingerprint, vectors.c.text_hash.in_(sorted(set(hashes.values())))
         )
