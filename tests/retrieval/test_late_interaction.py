@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lunheng.errors import IndexDamagedError
-from lunheng.retrieval.late_interaction import TokenCodec
+from lunheng.retrieval.late_interaction import TokenCodec, leading_heading
 from lunheng.testing.real_models import real_embedder
 
 PASSAGES = [
@@ -93,3 +93,19 @@ def test_the_rotation_is_the_same_everywhere() -> None:
     """Codes made on one machine are read on another: these numbers may never change within a format."""
     codec = TokenCodec(16, lambda: np.zeros(16, np.float32))
     assert codec.encode(np.eye(16, dtype=np.float32)[:4]).hex() == "0111898c9b3a2fc363"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "heading"),
+    [
+        ("备份\n\n每天两点半。", ["手册", "备份"], "备份\n\n"),
+        ("Part A\nBackups\n\nEvery night.", ["Part A", "Backups"], "Part A\nBackups\n\n"),
+        ("Every night.", ["Backups"], ""),
+        ("Backups", ["Backups"], ""),
+        ("Backups run.\nBackups\nagain", ["Backups"], ""),
+        ("", ["Backups"], ""),
+    ],
+)
+def test_leading_heading(text: str, path: list[str], heading: str) -> None:
+    assert leading_heading(text, path) == heading
+    assert text.startswith(heading)

@@ -145,3 +145,19 @@ _REFERENCE = (
         "水在海平面一百度时沸腾，在山上沸点更低。",
     ),
 )
+
+
+def leading_heading(text: str, heading_path: Sequence[str]) -> str:
+    """The headings with which ``text`` itself begins: its first lines, as far as they stand in ``heading_path``.
+
+    Ingest leaves their tokens out of the codes like those of a prefix. A heading stands over many passages, so a
+    question that repeats it would find all of them alike near; on web pages cut into paragraphs that costs a tenth
+    of nDCG. Nothing is left out of a text that is headings only.
+    """
+    known = {line.strip() for heading in heading_path for line in heading.splitlines()}
+    end = 0
+    for line in text.splitlines(keepends=True):
+        if line.strip() and line.strip() not in known:
+            return text[:end]
+        end += len(line)
+    return ""
