@@ -90,7 +90,7 @@ class AnsweringSettings(_Section):
     strategy: Literal["naive", "advanced"] = "naive"
     context_tokens: int = Field(700, ge=64)
     max_answer_tokens: int = Field(256, ge=16)
-    max_sources: int = Field(5, ge=1)
+    max_sources: int = Field(4, ge=1)
     confidence_threshold: float = Field(0.12, ge=0, le=1)
     """Below it nothing is written: the sources hardly ever answer the question then."""
     translate_below: float = Field(0.6, ge=0, le=1)

@@ -73,7 +73,8 @@ def _best_run(
 
 
 def prompt_order(sources: Sequence[Source]) -> list[Source]:
-    """Best first, second best last, the weakest in the middle: models overlook the middle (Liu et al. 2023)."""
-    front = list(sources[0::2])
-    back = list(sources[1::2])
+    """Best last, next to the question, second best first, the weakest in the middle: models overlook the middle
+    (Liu et al. 2023), and small ones read best what they read last."""
+    back = list(sources[0::2])
+    front = list(sources[1::2])
     return front + back[::-1]

@@ -37,11 +37,9 @@ class Phrases:
 PHRASES = {
     "zh": Phrases(
         system=(
-            "你是严谨的助手，只根据给出的资料回答问题。规则：\n"
-            "1. 每句话末尾用方括号标出资料编号，例如：年假为12天[1]。\n"
-            "2. 数字、日期和名称照抄资料，不要推测。\n"
-            "3. 直接回答，简短，用中文。\n"
-            "4. 如果资料里没有答案，只回答：资料中没有提到。"
+            "你是严谨的助手，根据资料回答问题。资料可能是中文或英文，答案用中文写。\n"
+            "规则：每句话末尾用方括号标出资料编号，例如：年假为12天[1]。数字、日期和名称照抄资料。直接回答，简短。\n"
+            "只有当所有资料都没有说到答案时，才回答：资料中没有提到。"
         ),
         sources="资料",
         question="问题",
@@ -58,11 +56,11 @@ PHRASES = {
     ),
     "en": Phrases(
         system=(
-            "You are a careful assistant who answers only from the sources given. Rules:\n"
-            "1. End every sentence with the number of its source in square brackets, like: Annual leave is 12 days [1].\n"
-            "2. Copy numbers, dates and names from the sources; never guess.\n"
-            "3. Answer directly and briefly, in English.\n"
-            "4. If the sources do not contain the answer, say only: The sources do not say."
+            "You are a careful assistant. Answer the question from the sources, which may be in Chinese or English; "
+            "write the answer in English.\n"
+            "Rules: end every sentence with the number of its source in square brackets, like: Annual leave is 12 days "
+            "[1]. Copy numbers, dates and names from the sources. Answer directly and briefly.\n"
+            "Only if no source says the answer, reply: The sources do not say."
         ),
         sources="Sources",
         question="Question",

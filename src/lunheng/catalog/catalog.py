@@ -308,13 +308,11 @@ class Catalog:
             found.setdefault(language, []).append(key)
         return {language: np.array(keys, dtype=np.int64) for language, keys in found.items()}
 
-    def passages(self, connection: Connection, keys: Keys | None = None) -> Iterator[tuple[int, str, str]]:
-        """(key, prefix, prefix and text) of all chunks, or of ``keys``: what indexes and vectors are remade from."""
+    def full_texts(self, connection: Connection) -> Iterator[tuple[int, str]]:
+        """(key, prefix and text) of all chunks: what the lexical index is remade from."""
         query = select(chunks.c.key, chunks.c.prefix, chunks.c.text).order_by(chunks.c.key)
-        wanted = None if keys is None else set(keys.tolist())
         for key, prefix, text in connection.execution_options(yield_per=1000).execute(query):
-            if wanted is None or key in wanted:
-                yield key, prefix, f"{prefix}\n{text}" if prefix else text
+            yield key, f"{prefix}\n{text}" if prefix else text
 
     # -- changes, for indexes that catch up ----------------------------------------------------------
 

@@ -5,12 +5,12 @@ Called by the pipeline, repair and migration: whatever writes vectors into the c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lunheng.catalog.vectors import Embedded
 from lunheng.protocols import Embedder, TokenEmbedder
-from lunheng.retrieval.late_interaction import TokenCodec
+from lunheng.retrieval.late_interaction import TokenCodec, leading_heading
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,13 @@ class Passage:
 
     prefix: str
     full_text: str
+    heading: str = ""
+    """The chunk's own heading, where its text begins with it."""
+
+    @classmethod
+    def of(cls, prefix: str, text: str, heading_path: Sequence[str]) -> Passage:
+        """The passage of a chunk's ``prefix`` and ``text``."""
+        return cls(prefix, f"{prefix}\n{text}" if prefix else text, leading_heading(text, heading_path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +43,8 @@ class PassageEmbedder:
     def embed(self, passages: Mapping[str, Passage]) -> dict[str, Embedded]:
         """What the model makes of each passage, under the same names.
 
-        The tokens of a prefix shape their neighbours but are not compared themselves: a heading stands before
-        every chunk of its section.
+        The tokens of headings shape their neighbours but are not compared themselves: a heading matches the
+        question's words without answering it.
         """
         texts = [p.full_text for p in passages.values()]
         if not texts:
@@ -48,6 +55,7 @@ class PassageEmbedder:
         rows, codes = self.embedder.embed_with_tokens(texts, "passage", self.codec.encode)
         made = {}
         for (name, passage), row, code in zip(passages.items(), rows, codes, strict=True):
-            heading = self.embedder.tokenizer.count(passage.prefix) if passage.prefix else 0
-            made[name] = Embedded(row, self.codec.without_first(code, heading))
+            count = self.embedder.tokenizer.count
+            skipped = sum(count(part.strip()) for part in (passage.prefix, passage.heading) if part.strip())
+            made[name] = Embedded(row, self.codec.without_first(code, skipped))
         return made

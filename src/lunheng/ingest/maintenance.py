@@ -18,6 +18,7 @@ from lunheng.indexes.catch_up import VectorMirror
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest.embedding import Passage, PassageEmbedder
 from lunheng.protocols import Keys
+from lunheng.types import Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,8 @@ def repair(
     """Remake what ``check`` finds wrong in anything derived, and embed what has no vector."""
     with catalog.read() as connection:
         absent = vectors.missing_keys(connection, embedder.fingerprint)
-        wanted = catalog.passages(connection, absent) if len(absent) else ()
-        passages = {text_hash(full): Passage(prefix, full) for _, prefix, full in wanted}
+        found = catalog.chunks_by_key(connection, absent, Principal.local()).values()
+        passages = {text_hash(c.full_text): Passage.of(c.prefix, c.text, c.metadata.heading_path) for c in found}
     if passages:
         made = embedder.embed(passages)
         with catalog.write() as connection:
@@ -135,7 +136,7 @@ def rebuild_lexical(
                 if progress:
                     progress(done, total)
 
-        for key, _, full in list(catalog.passages(connection)):
+        for key, full in list(catalog.full_texts(connection)):
             keys.append(key)
             texts.append(full)
             if len(keys) == 1000:

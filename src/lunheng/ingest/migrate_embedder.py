@@ -41,7 +41,7 @@ def migrate(
         with catalog.read() as connection:
             document = catalog.document(connection, document_id)
             chunks = chunker.split(document) if document else []
-            passages = {text_hash(c.full_text): Passage(c.prefix, c.full_text) for c in chunks}
+            passages = {text_hash(c.full_text): Passage.of(c.prefix, c.text, c.metadata.heading_path) for c in chunks}
             known = vectors.known_hashes(connection, embedder.fingerprint, list(passages))
         missing = {h: p for h, p in passages.items() if h not in known}
         hashes = list(missing)

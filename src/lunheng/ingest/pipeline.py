@@ -219,14 +219,18 @@ class Pipeline:
 
     def _embed(self, chunks: Iterable[Chunk]) -> dict[str, Embedded]:
         """What the model makes of the passages that have no vector yet, by hash."""
-        passages = {text_hash(c.full_text): Passage(c.prefix, c.full_text) for c in chunks}
+        passages = {text_hash(c.full_text): Passage.of(c.prefix, c.text, c.metadata.heading_path) for c in chunks}
         with self._catalog.read() as connection:
             known = vectors.known_hashes(connection, self._embedder.fingerprint, list(passages))
         return self._embedder.embed({h: p for h, p in passages.items() if h not in known})
 
     def _commit(self, prepared: Sequence[_Prepared], fresh: dict[str, Embedded]) -> list[ItemReport]:
         """Store different documents in one transaction: each whole or not at all, and one wait for the disk."""
-        texts = {text_hash(c.full_text): Passage(c.prefix, c.full_text) for p in prepared for c in p.chunks}
+        texts = {
+            text_hash(c.full_text): Passage.of(c.prefix, c.text, c.metadata.heading_path)
+            for p in prepared
+            for c in p.chunks
+        }
         with self._catalog.write() as connection:
             vectors.store(connection, self._embedder.fingerprint, fresh, self._vector_type)
             # A passage whose only other holder was removed since it was looked up has lost its vector.
