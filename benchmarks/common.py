@@ -11,6 +11,7 @@ import platform
 import random
 import re
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 
 
@@ -34,14 +35,13 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def mixed_passages(pools: Sequence[Sequence[str]], count: int, seed: int = 7, size: int = 300) -> Iterator[str]:
-    """``count`` passages of about ``size`` Chinese characters or a third of that in words, each from one pool.
+def mixed_passages(pools: Sequence[Sequence[str]], seed: int = 7, size: int = 300) -> Iterator[str]:
+    """Passages without end, of about ``size`` Chinese characters or a third of that in words, each from one pool.
 
     ``pools`` hold sentences; neighbours follow one another, from a random place.
     """
     pick = random.Random(seed)
-    for i in range(count):
-        pool = pools[i % len(pools)]
+    for pool in cycle(pools):
         at, length, parts = pick.randrange(len(pool)), 0, []
         while length < size:
             sentence = pool[(at + len(parts)) % len(pool)]

@@ -189,7 +189,13 @@ def make_growth(data: Path, count: int, home: Path) -> None:
     names = ("xquad_zh", "dureader2_demo", "xquad_en", "hotpotqa_200", "medquad_sub")
     sets = [load_dataset(data / n) for n in names]
     pools = [[" ".join(p.text[a:b].split()) for p in s.passages for a, b in split_sentences(p.text)] for s in sets]
-    texts = list(dict.fromkeys(t for t in mixed_passages(pools, count + count // 5) if _is_one_chunk(t)))[:count]
+    found: dict[str, None] = {}
+    for text in mixed_passages(pools):
+        if _is_one_chunk(text):
+            found[text] = None
+        if len(found) == count:
+            break
+    texts = list(found)
     asked = [q.text for s in sets for q in random.Random(7).sample(s.queries, QUESTIONS // len(sets))]
     write_lines(home / "texts.jsonl", [{"text": t} for t in texts])
     write_lines(home / "queries.jsonl", [{"text": t} for t in asked])
@@ -268,7 +274,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         first = measure(side, {"task": "folder", **job}, LIMITS[1_000])
         if "failed" in first:
             return first
-        again = [measure(side, {"task": "again", **job}, LIMITS[1_000]) for _ in range(1 if arguments.quick else 3)]
+        again = [measure(side, {"task": "again", **job}, LIMITS[1_000])]
+        while len(again) < 3 and again[0].get("seconds", 60) < 5:  # where no model runs, the fastest of three
+            again.append(measure(side, {"task": "again", **job}, LIMITS[1_000]))
         return {"first": first, "again": min(again, key=lambda r: r.get("seconds", float("inf")))}
 
     def texts(home: Path, size: int) -> Any:
@@ -286,10 +294,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         return make
 
     cell("installed", installed)
-    cell("import", import_time)
-    cell(f"folder {files}", folder, arguments.lock)
-    for size, home in growth:
+    for size, home in sorted(growth):
         cell(f"texts {size}", texts(home, size), arguments.lock if size > 1_000 else None)
+    cell(f"folder {files}", folder, arguments.lock)
+    cell("import", import_time)
     return results
 
 

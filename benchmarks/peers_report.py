@@ -94,9 +94,9 @@ def write_report(results: Results, names: Mapping[str, str], work: Path, model: 
                 f"Our second look at the unchanged folder takes {again * 1000:.0f} ms, the first took "
                 f"{first:.1f} s: {first / again:.0f} times as fast."
             )
-        _unequal(name, results, sides, names, notes, "first")
+        _unequal(name, files, results, sides, names, notes, "first")
     for name in sorted((n for n in results if n.startswith("texts ")), key=lambda n: int(n.split()[1])):
-        size = int(name.split()[1])
+        size = results[name].get(US, {}).get("chunks", int(name.split()[1]))
         table(
             f"{size:,} chunks, vectors from a table",
             [
@@ -109,7 +109,7 @@ def write_report(results: Results, names: Mapping[str, str], work: Path, model: 
             "The model takes no time here. Without token vectors our reranking is off, as is the others'. Ready: "
             "until the first search can be made, with what a side must still build.",
         )
-        _unequal(name, results, sides, names, notes)
+        _unequal(name, size, results, sides, names, notes)
     parts.append("\n## Growth\n\n" + _growth(results, sides, names))
     parts.append("\n## Rows where a peer is ahead of us\n\n" + ("\n".join(f"- {a}" for a in ahead) or "None."))
     if notes:
@@ -186,15 +186,15 @@ def _growth(results: Results, sides: list[str], names: Mapping[str, str]) -> str
             else:
                 text = found.get("failed", "-")
             cells.append(text)
-        lines.append(f"| {size:,} chunks | " + " | ".join(cells) + " |")
+        held = results[f"texts {size}"].get(US, {}).get("chunks", size)
+        lines.append(f"| {held:,} chunks | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def _unequal(
-    name: str, results: Results, sides: list[str], names: Mapping[str, str], notes: list[str], *path: str
+    name: str, want: int, results: Results, sides: list[str], names: Mapping[str, str], notes: list[str], *path: str
 ) -> None:
     """Say what was not measured alike: other chunk counts, fewer queries, a measurement given up."""
-    want = int(name.split()[1])
     for side in sides:
         found = results[name].get(side, {})
         if "failed" in found:

@@ -14,10 +14,12 @@ import numpy as np
 from side import DIMENSION, WINDOW, Model, main
 
 from lunheng import KnowledgeBase
-from lunheng.config import Settings
+from lunheng.config import Settings, cache_dir
 from lunheng.evaluation.corpus import passage_documents
 from lunheng.evaluation.datasets import Passage
 from lunheng.models import load_embedder
+from lunheng.models.onnx_session import TOKENIZER_FILE
+from lunheng.models.tokenizer import JsonTokenizer
 from lunheng.protocols import Tokenizer, Vectors
 
 logging.getLogger("lunheng").setLevel(logging.ERROR)
@@ -79,7 +81,7 @@ class TableEmbedder:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self.tokenizer: Tokenizer = load_embedder(Settings().models).tokenizer
+        self.tokenizer: Tokenizer = JsonTokenizer(cache_dir() / "models" / Settings().models.embedder / TOKENIZER_FILE)
 
     def embed(self, texts: Sequence[str], kind: str) -> Vectors:
         return np.array(self._model.embed(texts, kind), np.float32)
