@@ -26,6 +26,9 @@ from lunheng.types import Chunk, Document, Principal
 _BATCH = 500
 """Values bound in one statement: below SQLite's limit."""
 
+_SEQUENCE = select(facts.c.value).where(facts.c.name == "sequence")
+"""Made once: every search asks it several times, and making it takes longer than running it."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
@@ -99,7 +102,7 @@ class Catalog:
 
     def sequence(self, connection: Connection) -> int:
         """The number of the last transaction that changed chunks."""
-        return int(self.fact(connection, "sequence", 0))
+        return int(connection.execute(_SEQUENCE).scalar_one_or_none() or 0)
 
     def _next_sequence(self, connection: Connection) -> int:
         number = self.sequence(connection) + 1
