@@ -294,10 +294,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         return make
 
     cell("installed", installed)
+    cell("import", import_time)
     for size, home in sorted(growth):
         cell(f"texts {size}", texts(home, size), arguments.lock if size > 1_000 else None)
     cell(f"folder {files}", folder, arguments.lock)
-    cell("import", import_time)
     return results
 
 
