@@ -180,8 +180,17 @@ def test_an_embedder_is_migrated_while_the_old_one_serves(tmp_path: Path, extrac
         KnowledgeBase.open(tmp_path, using(real))
     with KnowledgeBase(tmp_path, using(real)) as kb, KnowledgeBase.open(tmp_path, using(fake)) as old:
         served: list[int] = []
-        kb.rebuild(embedder=real, progress=lambda *_: served.append(len(old.search("ferry", k=2))))
-        assert served and all(served)
+
+        def watch(_done: int, _total: int) -> None:
+            try:
+                served.append(len(old.search("ferry", k=2)))
+            except EmbedderMismatchError:
+                served.append(-1)  # switched: it is told to open again, and never finds nothing silently
+
+        kb.rebuild(embedder=real, progress=watch)
+        assert served[:2] == [2, 2] and 0 not in served
+        with pytest.raises(EmbedderMismatchError, match="open it again"):
+            old.search("ferry")
         assert kb.search("When does the boat go?", k=1)[0].chunk.metadata.source == "a"
         assert kb.check().sound
     with KnowledgeBase.open(tmp_path, using(real)) as kb:

@@ -6,10 +6,8 @@ Called by users, the CLI and the server.
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -18,37 +16,32 @@ from filelock import FileLock, Timeout
 from sqlalchemy import inspect
 
 from lunheng.answering.advanced import AdvancedStrategy
-from lunheng.answering.cached_llm import CachedLLM
 from lunheng.answering.conversation import condense
 from lunheng.answering.naive import NaiveStrategy
 from lunheng.answering.writer import Writer
-from lunheng.catalog import Catalog, StoredDocument, completions, jobs
+from lunheng.catalog import Catalog, StoredDocument, jobs
 from lunheng.catalog.schema import chunks as chunks_table
 from lunheng.chunking import fingerprint as chunking_fingerprint
 from lunheng.chunking import make_chunker
 from lunheng.config import Settings
-from lunheng.errors import BusyError, EmbedderMismatchError, LunhengError, NotFoundError
-from lunheng.indexes.catch_up import VectorMirror
+from lunheng.errors import BusyError, LunhengError, NotFoundError
 from lunheng.indexes.filters import Filter, parse_filter, to_sql
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest import files, maintenance
 from lunheng.ingest.backup import CATALOG_NAME
-from lunheng.ingest.embedding import PassageEmbedder
 from lunheng.ingest.migrate_embedder import migrate
 from lunheng.ingest.pipeline import IngestReport, ItemReport, Overrides, Pipeline, Progress
-from lunheng.models import load_embedder, load_llm, load_reranker
+from lunheng.models import load_embedder
 from lunheng.parsing import fingerprint as parsing_fingerprint
 from lunheng.parsing import parse_file
-from lunheng.protocols import LLM, Embedder, Reranker, TokenEmbedder
-from lunheng.retrieval.late_interaction import TokenCodec
-from lunheng.retrieval.pipeline import Mode, Searcher, SearchResult
-from lunheng.retrieval.reranking import EvidenceReranker
+from lunheng.parts import Parts, passage_embedder
+from lunheng.protocols import LLM, Embedder, Reranker
+from lunheng.retrieval.pipeline import Mode, SearchResult
 from lunheng.tracing import Tracer
 from lunheng.types import (
     Answer,
     AnswerDone,
     AnswerEvent,
-    Completion,
     Document,
     Hit,
     Message,
@@ -77,18 +70,15 @@ class KnowledgeBase:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder.absolute()
         self.settings = settings
-        self._given = (embedder, llm, reranker)
         self._writer_lock = FileLock(self.folder / "writer.lock")
-        self._guard = threading.RLock()
         self._lexical = SqliteLexicalIndex()
         self._catalog = Catalog(self.folder / CATALOG_NAME)
         with self._catalog.read() as connection:
-            self._remembered = self._catalog.fact(connection, "embedder_fingerprint")
-            self._remembered_name = self._catalog.fact(connection, "embedder")
             made = inspect(connection).has_table("lexical_chunks")
         if not made:
             with self._catalog.write() as connection:
                 self._lexical.create(connection)
+        self._parts = Parts(self.folder, self._catalog, self._lexical, settings, embedder, llm, reranker)
 
     @classmethod
     def open(
@@ -111,8 +101,8 @@ class KnowledgeBase:
         """
         kb = cls(Path(folder), settings or Settings.load(folder), embedder, llm, reranker)
         try:
-            if kb._remembered and kb._chosen_embedder_differs():
-                _ = kb.embedder
+            if kb._parts.remembered and kb._parts.chosen_embedder_differs():
+                kb._parts.embedder()
         except LunhengError:
             kb.close()
             raise
@@ -128,85 +118,23 @@ class KnowledgeBase:
 
     def close(self) -> None:
         """Release files, models and locks; closing twice does nothing."""
-        with self._guard:
-            for name in ("mirror", "searcher"):
-                part = self.__dict__.pop(name, None)
-                if name == "mirror" and part is not None:
-                    part.close()
-            llm = self.__dict__.pop("llm", None)
-            if llm is not None and self._given[1] is None:
-                llm.close()
-            self._catalog.close()
+        self._parts.close()
+        self._catalog.close()
 
-    # -- parts, made when first needed ---------------------------------------------------------------
-
-    def _chosen_embedder_differs(self) -> bool:
-        """Whether the caller or the settings name an embedder other than the one remembered by name."""
-        if self._given[0] is not None:
-            return True
-        named = "embedder" in self.settings.models.model_fields_set
-        return named and self.settings.models.embedder != self._remembered_name
-
-    @cached_property
+    @property
     def embedder(self) -> Embedder:
-        """The embedder in use; a knowledge base with documents insists on the one that it was built with."""
-        models = self.settings.models
-        if self._given[0] is None and self._remembered_name and "embedder" not in models.model_fields_set:
-            models = models.model_copy(update={"embedder": self._remembered_name})
-        embedder = self._given[0] or load_embedder(models)
-        if self._remembered and embedder.fingerprint != self._remembered:
-            raise EmbedderMismatchError(
-                f"{self.folder}: was built with the embedder {self._remembered_name or 'given by the caller'} "
-                f"({self._remembered[:12]}), and {self._embedder_name() or 'the one given'} "
-                f"({embedder.fingerprint[:12]}) is another; vectors of two models cannot be compared. "
-                f"To migrate: lunheng rebuild --embedder {self._embedder_name() or 'NAME'}"
-            )
-        return embedder
+        """The embedder in use."""
+        return self._parts.embedder()
 
-    def _embedder_name(self) -> str:
-        """The name to remember; none for an embedder that was handed in, which settings cannot name."""
-        return "" if self._given[0] is not None else self.settings.models.embedder
-
-    @cached_property
+    @property
     def llm(self) -> LLM | None:
-        llm = self._given[1] or load_llm(self.settings.models)
-        return CachedLLM(llm, _Cache(self._catalog)) if llm is not None else None
+        """The language model in use; None for extractive answers."""
+        return self._parts.llm()
 
-    @cached_property
-    def reranker(self) -> Reranker | EvidenceReranker | None:
-        """The reranker in use: by default the one that needs no model but the embedder's token vectors."""
-        if self._given[2] is not None:
-            return self._given[2]
-        codec = self.passages.codec
-        if (
-            self.settings.models.reranker == "default"
-            and codec is not None
-            and isinstance(self.embedder, TokenEmbedder)
-        ):
-            return EvidenceReranker(self.embedder, codec)
-        return load_reranker(self.settings.models, self.embedder)
-
-    @cached_property
-    def passages(self) -> PassageEmbedder:
-        """What embeds passages for the catalog."""
-        return self._passage_embedder(self.embedder)
-
-    def _passage_embedder(self, embedder: Embedder) -> PassageEmbedder:
-        codec = TokenCodec.for_embedder(embedder) if isinstance(embedder, TokenEmbedder) else None
-        return PassageEmbedder(embedder, codec)
-
-    @cached_property
-    def mirror(self) -> VectorMirror:
-        embedder = self.embedder
-        return VectorMirror(
-            self._catalog, self.folder / "indexes", embedder.fingerprint, embedder.dimension, self.settings.storage
-        )
-
-    @cached_property
-    def searcher(self) -> Searcher:
-        return Searcher(
-            self._catalog, self._lexical, self.mirror, self.embedder, self.reranker, self.settings.retrieval
-        )
+    @property
+    def vector_index(self) -> str:
+        """``exact``, ``qdrant`` or ``faiss``: what is open now; empty before the first search."""
+        return self._parts.mirror().kind
 
     # -- writing -------------------------------------------------------------------------------------
 
@@ -246,18 +174,19 @@ class KnowledgeBase:
             chunking_fingerprint(settings.chunking, embedder.window),
             embedder.fingerprint,
         )
-        if self._remembered is None:
+        if self._parts.remembered is None:
+            name = self._parts.embedder_name()
             with self._catalog.write() as connection:
-                self._catalog.set_fact(connection, "embedder", self._embedder_name())
+                self._catalog.set_fact(connection, "embedder", name)
                 self._catalog.set_fact(connection, "embedder_fingerprint", embedder.fingerprint)
                 self._catalog.set_fact(connection, "dimension", embedder.dimension)
-            self._remembered, self._remembered_name = embedder.fingerprint, self._embedder_name()
+            self._parts.remember(embedder, name)
         pipeline = Pipeline(
             self._catalog,
             self._lexical,
             lambda path: parse_file(path, settings.parsing),
             make_chunker(settings.chunking, embedder.tokenizer, embedder.window),
-            self.passages,
+            self._parts.passages(),
             fingerprint,
             settings.storage.vector_type,
         )
@@ -269,7 +198,7 @@ class KnowledgeBase:
     def _catch_up(self) -> None:
         warnings: list[str] = []
         with self._catalog.read() as connection:
-            self.mirror.catch_up(connection, warnings.append)
+            self._parts.mirror().catch_up(connection, warnings.append)
 
     def add(
         self,
@@ -353,7 +282,7 @@ class KnowledgeBase:
         for document_id, _ in documents:
             with self._catalog.write() as connection:
                 self._lexical.remove(connection, self._catalog.remove_document(connection, document_id))
-        if documents and self._remembered:
+        if documents and self._parts.remembered:
             self._catch_up()
         return [ItemReport(source, "removed") for _, source in documents]
 
@@ -371,7 +300,7 @@ class KnowledgeBase:
         tracer: Tracer | None = None,
     ) -> SearchResult:
         """``search`` with the confidence that the hits answer the query at all."""
-        return self.searcher.search(
+        return self._parts.searcher().search(
             query,
             k=k,
             principal=principal or Principal.local(),
@@ -410,7 +339,7 @@ class KnowledgeBase:
         chosen = strategy or self.settings.answering.strategy
         kind = AdvancedStrategy if chosen == "advanced" else NaiveStrategy
         where = _where(filter)
-        strategy_in_use = kind(self.searcher.search, writer, self._languages)
+        strategy_in_use = kind(self._parts.searcher().search, writer, self._languages)
         return strategy_in_use.stream(question, principal or Principal.local(), where)
 
     def _languages(self) -> Mapping[str, float]:
@@ -479,21 +408,21 @@ class KnowledgeBase:
             **counts,
             "languages": languages,
             "sequence": sequence,
-            "embedder": self._remembered_name,
-            "embedder_fingerprint": self._remembered,
+            "embedder": self._parts.remembered_name,
+            "embedder_fingerprint": self._parts.remembered,
             "bytes": size,
             "jobs": latest,
         }
 
     def check(self, *, repair: bool = False) -> maintenance.CheckReport:
         """Compare the catalog with everything derived from it; with ``repair``, remake what disagrees."""
-        mirror = self.mirror if self._remembered else None
-        report = maintenance.check(self._catalog, self._lexical, mirror, self._remembered)
+        mirror = self._parts.mirror() if self._parts.remembered else None
+        report = maintenance.check(self._catalog, self._lexical, mirror, self._parts.remembered)
         if not repair or not report.findings:
             return report
         with self._writing("repair", {"findings": len(report.findings)}):
-            maintenance.repair(self._catalog, self._lexical, mirror, self.passages)
-        after = maintenance.check(self._catalog, self._lexical, mirror, self._remembered)
+            maintenance.repair(self._catalog, self._lexical, mirror, self._parts.passages())
+        after = maintenance.check(self._catalog, self._lexical, mirror, self._parts.remembered)
         left = {f.what for f in after.findings}
         return maintenance.CheckReport(
             after.documents,
@@ -511,19 +440,11 @@ class KnowledgeBase:
                 new = load_embedder(self.settings.models.model_copy(update={"embedder": embedder}))
                 chunker = make_chunker(self.settings.chunking, new.tokenizer, new.window)
                 vector_type = self.settings.storage.vector_type
-                migrate(
-                    self._catalog, self._lexical, chunker, self._passage_embedder(new), embedder, vector_type, progress
-                )
-                with self._guard:
-                    for name in ("embedder", "passages", "searcher", "reranker"):
-                        self.__dict__.pop(name, None)
-                    if (old := self.__dict__.pop("mirror", None)) is not None:
-                        old.close()
-                    self._remembered, self._remembered_name = new.fingerprint, embedder
-                    self._given = (new, *self._given[1:])
+                migrate(self._catalog, self._lexical, chunker, passage_embedder(new), embedder, vector_type, progress)
+                self._parts.remember(new, embedder)
             maintenance.rebuild_lexical(self._catalog, self._lexical, progress)
-            if self._remembered:
-                self.mirror.close()
+            if self._parts.remembered:
+                self._parts.mirror().drop()
                 shutil.rmtree(self.folder / "indexes", ignore_errors=True)
                 self._catch_up()
             self._catalog.vacuum()
@@ -531,18 +452,3 @@ class KnowledgeBase:
 
 def _where(given: FilterLike) -> Filter | None:
     return None if given is None else parse_filter(given)
-
-
-class _Cache:
-    """The catalog's completions, in the shape that the writer takes."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-
-    def get(self, fingerprint: str, prompt_hash: str) -> Completion | None:
-        with self._catalog.read() as connection:
-            return completions.get(connection, fingerprint, prompt_hash)
-
-    def put(self, fingerprint: str, prompt_hash: str, completion: Completion) -> None:
-        with self._catalog.write() as connection:
-            completions.put(connection, fingerprint, prompt_hash, completion)

@@ -140,7 +140,7 @@ def test_a_reader_beside_another_process_that_holds_the_index(tmp_path: Path) ->
             "import sys\nfrom lunheng import KnowledgeBase, Settings\nfrom lunheng.testing.fakes import FakeEmbedder\n"
             "kb = KnowledgeBase.open(sys.argv[1], Settings(models={'llm': 'none'}, storage={'vectors': 'qdrant'}),"
             " embedder=FakeEmbedder())\n"
-            "print(len(kb.search('lamps in room 7', k=5)), kb.mirror.kind)\n"
+            "print(len(kb.search('lamps in room 7', k=5)), kb.vector_index)\n"
         )
         done = subprocess.run([sys.executable, "-c", script, str(home)], capture_output=True, text=True, check=True)
         assert done.stdout.split() == ["5", "exact"]

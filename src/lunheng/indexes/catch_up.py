@@ -59,7 +59,7 @@ class VectorMirror:
         """Open the index if need be and apply what changed since its position."""
         with self._guard:
             sequence = self._catalog.sequence(connection)
-            if self._index is None or (self._kind == "exact" and self._wanted(connection) != "exact"):
+            if self._index is None or self._outgrown(connection):
                 self._open(connection, warn)
             assert self._index is not None
             if sequence > self._position:
@@ -72,6 +72,13 @@ class VectorMirror:
                     self._apply(connection, sequence)
             return self._index
 
+    def _outgrown(self, connection: Connection) -> bool:
+        """Whether the exact scan stands in for an index that this process could have now."""
+        if self._kind != "exact":
+            return False
+        wanted = self._wanted(connection)
+        return wanted != "exact" and self._take_lock(wanted)
+
     def _wanted(self, connection: Connection) -> str:
         kind = self._settings.vectors
         if kind != "auto":
@@ -79,7 +86,9 @@ class VectorMirror:
         return "exact" if self._catalog.counts(connection)["chunks"] <= self._settings.exact_below else "qdrant"
 
     def _open(self, connection: Connection, warn: Callable[[str], None]) -> None:
-        self.close()
+        if self._index is not None:
+            self._index.close()
+            self._index = None
         kind = self._wanted(connection)
         if kind != "exact" and not self._take_lock(kind):
             # Said once for each opening; the results are the same, only slower at scale.
@@ -126,6 +135,8 @@ class VectorMirror:
         return self._root / f"{kind}-{self._fingerprint[:16]}"
 
     def _take_lock(self, kind: str) -> bool:
+        if self._lock is not None:
+            return True
         self._root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._root / f"{kind}.lock")
         try:

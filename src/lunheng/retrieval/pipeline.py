@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from lunheng.catalog import Catalog, vectors
 from lunheng.catalog.schema import chunks as chunks_table
 from lunheng.config import RetrievalSettings
+from lunheng.errors import EmbedderMismatchError
 from lunheng.indexes.catch_up import VectorMirror
 from lunheng.indexes.filters import Filter, to_sql
 from lunheng.indexes.lexical import QueryStatistics, SqliteLexicalIndex
@@ -111,6 +112,7 @@ class Searcher:
     ) -> SearchResult:
         """The ``k`` best hits that ``principal`` may see and ``where`` admits."""
         with self._catalog.read() as connection:
+            self._insist_on_embedder(connection)
             allowed = self._allowed(connection, principal, where, tracer)
             found = self._retrieve(connection, query, allowed, max(k, self._settings.candidates), mode, tracer)
             fused, kind = self._fuse(found, mode, tracer)
@@ -127,6 +129,14 @@ class Searcher:
             if reach:
                 hits = [self._widen(connection, hit, reach) for hit in hits]
         return SearchResult(tuple(hits), sure)
+
+    def _insist_on_embedder(self, connection: Connection) -> None:
+        """Another process may have migrated the knowledge base: this one's vectors would find nothing, silently."""
+        stored = self._catalog.fact(connection, "embedder_fingerprint")
+        if stored is not None and stored != self._embedder.fingerprint:
+            raise EmbedderMismatchError(
+                f"{self._catalog.path.parent}: was migrated to another embedder meanwhile; open it again"
+            )
 
     def _allowed(
         self, connection: Connection, principal: Principal, where: Filter | None, tracer: Tracer

@@ -1,0 +1,181 @@
+"""The replaceable parts of one knowledge base, each made when first needed and once.
+
+Called by ``KnowledgeBase``: which embedder, language model, reranker and vector index serve it, from what was
+handed in, the settings, and what the catalog remembers.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from lunheng.answering.cached_llm import CachedLLM
+from lunheng.catalog import Catalog, completions
+from lunheng.config import Settings
+from lunheng.errors import EmbedderMismatchError
+from lunheng.indexes.catch_up import VectorMirror
+from lunheng.indexes.lexical import SqliteLexicalIndex
+from lunheng.ingest.embedding import PassageEmbedder
+from lunheng.models import load_embedder, load_llm, load_reranker
+from lunheng.protocols import LLM, Embedder, Reranker, TokenEmbedder
+from lunheng.retrieval.late_interaction import TokenCodec
+from lunheng.retrieval.pipeline import Searcher
+from lunheng.retrieval.reranking import EvidenceReranker
+from lunheng.types import Completion
+
+
+class Parts:
+    """Made from what the caller handed in (``given_*``) or else from the settings; safe for many threads."""
+
+    def __init__(
+        self,
+        folder: Path,
+        catalog: Catalog,
+        lexical: SqliteLexicalIndex,
+        settings: Settings,
+        embedder: Embedder | None,
+        llm: LLM | None,
+        reranker: Reranker | None,
+    ) -> None:
+        self._folder = folder
+        self._catalog = catalog
+        self._lexical = lexical
+        self._settings = settings
+        self._given_embedder = embedder
+        self._given_llm = llm
+        self._given_reranker = reranker
+        self._guard = threading.RLock()
+        self._embedder: Embedder | None = None
+        self._passages: PassageEmbedder | None = None
+        self._llm: CachedLLM | None = None
+        self._mirror: VectorMirror | None = None
+        self._searcher: Searcher | None = None
+        with catalog.read() as connection:
+            self.remembered: str | None = catalog.fact(connection, "embedder_fingerprint")
+            """Fingerprint of the embedder that the knowledge base was built with; None while it is empty."""
+            self.remembered_name: str | None = catalog.fact(connection, "embedder")
+
+    def chosen_embedder_differs(self) -> bool:
+        """Whether the caller or the settings name an embedder other than the one remembered by name."""
+        if self._given_embedder is not None:
+            return True
+        models = self._settings.models
+        return "embedder" in models.model_fields_set and models.embedder != self.remembered_name
+
+    def embedder_name(self) -> str:
+        """The name to remember; none for an embedder that was handed in, which settings cannot name."""
+        return "" if self._given_embedder is not None else self._settings.models.embedder
+
+    def embedder(self) -> Embedder:
+        """The embedder in use; a knowledge base with documents insists on the one that it was built with.
+
+        Raises:
+            EmbedderMismatchError: another one is set; names the command that migrates.
+        """
+        with self._guard:
+            if self._embedder is None:
+                models = self._settings.models
+                if self.remembered_name and "embedder" not in models.model_fields_set:
+                    models = models.model_copy(update={"embedder": self.remembered_name})
+                found = self._given_embedder or load_embedder(models)
+                if self.remembered and found.fingerprint != self.remembered:
+                    raise EmbedderMismatchError(
+                        f"{self._folder}: was built with the embedder {self.remembered_name or 'given by the caller'} "
+                        f"({self.remembered[:12]}), and {self.embedder_name() or 'the one given'} "
+                        f"({found.fingerprint[:12]}) is another; vectors of two models cannot be compared. "
+                        f"To migrate: lunheng rebuild --embedder {self.embedder_name() or 'NAME'}"
+                    )
+                self._embedder = found
+            return self._embedder
+
+    def remember(self, embedder: Embedder, name: str) -> None:
+        """Note which embedder the catalog's vectors are of now, and use it from here on."""
+        with self._guard:
+            if self._mirror is not None and self.remembered != embedder.fingerprint:
+                self._mirror.close()
+                self._mirror = None
+            if self._embedder is not embedder:
+                self._embedder, self._passages = embedder, None
+            self._searcher = None
+            self.remembered, self.remembered_name = embedder.fingerprint, name
+
+    def passages(self) -> PassageEmbedder:
+        """What embeds passages for the catalog."""
+        with self._guard:
+            if self._passages is None:
+                self._passages = passage_embedder(self.embedder())
+            return self._passages
+
+    def llm(self) -> LLM | None:
+        """The language model, remembering what it was asked; None where the settings say ``none``."""
+        with self._guard:
+            if self._llm is None:
+                found = self._given_llm or load_llm(self._settings.models)
+                self._llm = CachedLLM(found, _Completions(self._catalog)) if found is not None else None
+            return self._llm
+
+    def reranker(self) -> Reranker | EvidenceReranker | None:
+        """By default the one that needs no model but the embedder's token vectors."""
+        if self._given_reranker is not None:
+            return self._given_reranker
+        embedder, codec = self.embedder(), self.passages().codec
+        if self._settings.models.reranker == "default" and codec is not None and isinstance(embedder, TokenEmbedder):
+            return EvidenceReranker(embedder, codec)
+        return load_reranker(self._settings.models, embedder)
+
+    def mirror(self) -> VectorMirror:
+        """The vector index."""
+        with self._guard:
+            if self._mirror is None:
+                embedder = self.embedder()
+                self._mirror = VectorMirror(
+                    self._catalog,
+                    self._folder / "indexes",
+                    embedder.fingerprint,
+                    embedder.dimension,
+                    self._settings.storage,
+                )
+            return self._mirror
+
+    def searcher(self) -> Searcher:
+        """What searches."""
+        with self._guard:
+            if self._searcher is None:
+                self._searcher = Searcher(
+                    self._catalog,
+                    self._lexical,
+                    self.mirror(),
+                    self.embedder(),
+                    self.reranker(),
+                    self._settings.retrieval,
+                )
+            return self._searcher
+
+    def close(self) -> None:
+        """Release the index and the language model, unless that was handed in."""
+        with self._guard:
+            if self._mirror is not None:
+                self._mirror.close()
+            if self._llm is not None and self._given_llm is None:
+                self._llm.close()
+            self._mirror = self._llm = self._searcher = None
+
+
+def passage_embedder(embedder: Embedder) -> PassageEmbedder:
+    """``embedder`` for passages, packing token vectors where it gives them."""
+    return PassageEmbedder(embedder, TokenCodec.for_embedder(embedder) if isinstance(embedder, TokenEmbedder) else None)
+
+
+class _Completions:
+    """The catalog's completions, in the shape that ``CachedLLM`` takes."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def get(self, fingerprint: str, prompt_hash: str) -> Completion | None:
+        with self._catalog.read() as connection:
+            return completions.get(connection, fingerprint, prompt_hash)
+
+    def put(self, fingerprint: str, prompt_hash: str, completion: Completion) -> None:
+        with self._catalog.write() as connection:
+            completions.put(connection, fingerprint, prompt_hash, completion)

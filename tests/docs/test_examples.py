@@ -1,0 +1,172 @@
+"""The documentation, run: every Python block, every ``lunheng`` line, every JSON example, every key and option named.
+
+All pages share one working folder with ``examples/`` in it, so that the handbook is embedded once; each page syncs
+what it needs, and begins with a fresh namespace. No language model: the embedder is the real one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import typer
+from pydantic import BaseModel
+from typer.testing import CliRunner
+
+from lunheng.cli.main import app
+from lunheng.config import EndpointSettings, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
+BLOCK = re.compile(r"^```(python|sh|json)\n(.*?)^```$", re.M | re.S)
+LANGUAGES = ["", ".zh"]
+NOT_RUN = ("lunheng chat", "lunheng models pull")
+"""What waits for a person, and what downloads."""
+
+VARYING = {"counts", "languages", "sha256", "files", "given", "result", "detail", "extra", "scores", "ranks"}
+"""Keys whose objects have other keys from case to case."""
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("docs")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(workplace)
+    monkeypatch.setenv("LUNHENG_MODELS__LLM", "none")
+    yield
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    return [(m.group(1), m.group(2)) for m in BLOCK.finditer(page.read_text(encoding="utf-8"))]
+
+
+def commands(block: str) -> list[str]:
+    return [line for line in block.splitlines() if line.startswith("lunheng ") and not line.startswith(NOT_RUN)]
+
+
+def run(line: str) -> str:
+    """The output of a command line; its comment ``# exit 1`` says which code it ends with, if not 0."""
+    said = re.search(r"# exit (\d+)", line)
+    result = CliRunner().invoke(app, shlex.split(line, comments=True)[1:], catch_exceptions=False)
+    assert result.exit_code == (int(said.group(1)) if said else 0), f"{line}\n{result.output}"
+    return result.stdout
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", [*READMES, *PAGES], ids=name)
+def test_examples_run(page: Path) -> None:
+    namespace: dict[str, Any] = {}
+    printed = ""
+    for kind, block in blocks(page):
+        if kind == "python":
+            exec(compile(block, name(page), "exec"), namespace)
+        elif kind == "sh" and page not in READMES:  # a README speaks of the reader's own folders
+            for line in commands(block):
+                printed = run(line)
+        elif kind == "json" and printed.startswith(("{", "[")):
+            same_shape(json.loads(block), json.loads(printed), name(page))
+            printed = ""
+
+
+def same_shape(documented: Any, real: Any, where: str) -> None:
+    """The same keys and types; documented texts may be shortened, and lists hold fewer items."""
+    if documented is None or real is None:
+        return
+    if isinstance(documented, dict):
+        assert isinstance(real, dict), where
+        if where.rpartition(".")[2] not in VARYING:
+            assert set(documented) == set(real), where
+        for key in documented.keys() & real.keys():
+            same_shape(documented[key], real[key], f"{where}.{key}")
+    elif isinstance(documented, list):
+        assert isinstance(real, list), where
+        for one, other in zip(documented, real, strict=False):
+            same_shape(one, other, f"{where}[]")
+    else:
+        numbers = (int, float)
+        assert type(documented) is type(real) or (isinstance(documented, numbers) and isinstance(real, numbers)), where
+
+
+def test_each_page_is_there_in_both_languages_with_the_same_examples() -> None:
+    english = [page for page in PAGES if not page.name.endswith(".zh.md")]
+    assert len(english) >= 8
+    for page in english:
+        other = page.with_name(f"{page.stem}.zh.md")
+        assert other.is_file(), f"{name(page)} has no Chinese version"
+        count = [[kind for kind, _ in blocks(p)] for p in (page, other)]
+        assert count[0] == count[1], name(page)
+
+
+def section(text: str, heading: str) -> str:
+    """What stands below ``heading``, up to the next of the same or a higher level."""
+    level = len(heading) - len(heading.lstrip("#"))
+    found = re.search(rf"^{re.escape(heading)}$\n(.*?)(?=^#{{1,{level}}} |\Z)", text, re.M | re.S)
+    assert found, f"there is no heading {heading!r}"
+    return found.group(1)
+
+
+def as_toml(value: Any) -> str:
+    if value is None:
+        return "not set"
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_settings_page_names_every_key_with_its_default(language: str) -> None:
+    text = (DOCS / "reference" / f"settings{language}.md").read_text(encoding="utf-8")
+    sections: dict[str, type[BaseModel]] = {
+        **{key: type(field.default) for key, field in Settings.model_fields.items()},
+        "models.llm_endpoint": EndpointSettings,
+    }
+    for title, model in sections.items():
+        rows = section(text, f"## [{title}]")
+        for key, field in model.model_fields.items():
+            default = "required" if field.is_required() else as_toml(field.default)
+            assert f"| `{key}` | `{default}` |" in rows, f"{title}.{key} = {default}"
+        named = re.findall(r"^\| `(\w+)` \|", rows, re.M)
+        assert set(named) == set(model.model_fields), title
+
+
+def leaves(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group) or hasattr(command, "commands"):
+        for child_name, child in command.commands.items():
+            yield from leaves(child, f"{path} {child_name}")
+    else:
+        yield path, command
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_command_line_page_names_every_command_and_option(language: str) -> None:
+    text = (DOCS / "reference" / f"cli{language}.md").read_text(encoding="utf-8")
+    root = typer.main.get_command(app)
+    found = dict(leaves(root, "lunheng"))
+    assert len(found) > 15
+    for path, command in found.items():
+        described = section(text, f"## {path}")
+        for parameter in command.params:
+            if parameter.param_type_name == "argument":
+                assert f"`{(parameter.name or '').upper()}`" in described, f"{path}: argument {parameter.name}"
+            for option in (*parameter.opts, *parameter.secondary_opts) if parameter.param_type_name == "option" else ():
+                assert f"`{option}" in described, f"{path} {option}"
+        known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+        assert set(re.findall(r"^\| `(-[\w-]+)", described, re.M)) <= known, path
+    assert set(re.findall(r"^## (lunheng .+)$", text, re.M)) == set(found)
+    for parameter in root.params:
+        assert f"`{parameter.opts[0]}`" in text
