@@ -241,7 +241,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     place = model_folder()
     if not place.is_dir():
         raise SystemExit(f"{MODEL} is not here; run: lunheng models pull {MODEL}")
-    files = 60 if arguments.quick else FILES
+    files = 60 if arguments.quick else arguments.files
     folder_home = WORK / "data" / f"files-{files}"
     if not (folder_home / "queries.jsonl").exists():
         make_files(arguments.data, files, folder_home)
@@ -297,7 +297,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     cell("import", import_time)
     for size, home in sorted(growth):
         cell(f"texts {size}", texts(home, size), arguments.lock if size > 1_000 else None)
-    cell(f"folder {files}", folder, arguments.lock)
+    cell(f"folder {files}", folder, arguments.lock if files > 200 else None)
     return results
 
 
@@ -311,6 +311,7 @@ def _fresh(side: str, task: str) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=lambda s: [int(n) for n in s.split(",")], default=None)
+    parser.add_argument("--files", type=int, default=FILES, help="files in the folder that the real model reads")
     parser.add_argument("--sides", type=lambda s: s.split(","), default=list(SIDES))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--quick", action="store_true", help="60 files and 1,000 chunks: does everything run?")
