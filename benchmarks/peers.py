@@ -317,6 +317,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="60 files and 1,000 chunks: does everything run?")
     parser.add_argument("--again", action="store_true", help="measure anew what was measured before")
     parser.add_argument("--report-only", action="store_true", help="write the report from what was measured")
+    parser.add_argument("--note", default="", help="a line for the report: what the reader must know of this run")
     parser.add_argument("--lock", type=Path, help="a file to hold an flock on during the longer measurements")
     arguments = parser.parse_args()
     arguments.sizes = arguments.sizes or ([1_000] if arguments.quick else [1_000, 10_000, 100_000])
@@ -325,7 +326,9 @@ def main() -> None:
         return  # 60 files say nothing of speed
     report = HERE / "reports" / "peers.md"
     report.parent.mkdir(exist_ok=True)
-    report.write_text(write_report(results, {side: peer.name for side, peer in SIDES.items()}, WORK, model_folder()))
+    report.write_text(
+        write_report(results, {side: peer.name for side, peer in SIDES.items()}, WORK, model_folder(), arguments.note)
+    )
     print(f"\n{report.relative_to(ROOT)} is written")
 
 

@@ -24,11 +24,11 @@ class Row:
     digits: int = 1
 
 
-def write_report(results: Results, names: Mapping[str, str], work: Path, model: Path) -> str:
+def write_report(results: Results, names: Mapping[str, str], work: Path, model: Path, note: str = "") -> str:
     """The whole report as Markdown."""
     sides = [s for s in names if s in results["installed"]]
     ahead: list[str] = []
-    notes: list[str] = []
+    notes = [note] if note else []
     parts = [_head(results, sides, names, work, model)]
 
     def table(title: str, rows: list[Row], about: str) -> None:
