@@ -6,6 +6,7 @@ what it needs, and begins with a fresh namespace. No language model: the embedde
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shlex
@@ -22,6 +23,7 @@ from typer.testing import CliRunner
 
 from lunheng.cli.main import app
 from lunheng.config import EndpointSettings, Settings
+from lunheng.models.embedders import onnx
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -43,8 +45,16 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def one_embedder() -> Iterator[None]:
+    """The real embedder, loaded once for all commands and not by each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnx, "OnnxEmbedder", functools.cache(onnx.OnnxEmbedder))
+        yield
+
+
 @pytest.fixture(autouse=True)
-def here(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def here(workplace: Path, one_embedder: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("LUNHENG_MODELS__LLM", "none")
     yield
