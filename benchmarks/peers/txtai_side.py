@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,14 @@ class Txtai:
         self._path = str(state / "index")
         self._embeddings = Embeddings(
             method="external",
-            transform=lambda texts: self._transform(texts),
+            transform=self._function(),
             instructions={"query": PREFIXES["query"], "data": PREFIXES["passage"]},
             hybrid=True,
             content=True,
         )
+
+    def _function(self) -> Callable[[list[str]], np.ndarray]:
+        return lambda texts: self._transform(texts)  # it takes plain functions only, and saves none
 
     def _transform(self, texts: list[str]) -> np.ndarray:
         kind = "query" if texts[0].startswith(PREFIXES["query"]) else "passage"
@@ -36,7 +39,7 @@ class Txtai:
         self._embeddings.save(self._path)
 
     def add_folder_again(self, folder: Path) -> None:
-        self._embeddings.load(self._path)
+        self._embeddings.load(self._path, config={"transform": self._function()})
         self._embeddings.upsert(self._stream(folder))
         self._embeddings.save(self._path)
 
