@@ -159,6 +159,19 @@ def test_an_empty_knowledge_base_says_that_it_does_not_know(kb: KnowledgeBase) -
     assert "Paris" not in answer.text
 
 
+def test_a_language_model_that_is_not_there_is_said_and_the_sources_are_quoted(
+    tmp_path: Path, embedder: OnnxEmbedder, extractive: Settings
+) -> None:
+    settings = extractive.model_copy(
+        update={"models": extractive.models.model_copy(update={"llm": "qwen3-8b-that-nobody-has"})}
+    )
+    with KnowledgeBase.open(tmp_path, settings, embedder=embedder) as kb:
+        kb.add(document("a", "The ferry to the island leaves at 07:45 from pier 3."))
+        answer = kb.ask("When does the ferry leave?")
+    assert answer.extractive and "07:45" in answer.text
+    assert any("qwen3-8b-that-nobody-has" in w and "lunheng models" in w for w in answer.trace.warnings)
+
+
 def test_another_embedder_is_refused(tmp_path: Path, embedder: OnnxEmbedder, extractive: Settings) -> None:
     with KnowledgeBase.open(tmp_path, extractive, embedder=embedder) as kb:
         kb.add(document("a", "One fact."))

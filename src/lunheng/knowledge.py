@@ -24,7 +24,7 @@ from lunheng.catalog.schema import chunks as chunks_table
 from lunheng.chunking import fingerprint as chunking_fingerprint
 from lunheng.chunking import make_chunker
 from lunheng.config import Settings
-from lunheng.errors import BusyError, LunhengError, NotFoundError
+from lunheng.errors import BusyError, LunhengError, ModelError, NotFoundError
 from lunheng.indexes.filters import Filter, parse_filter, to_sql
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest import files, maintenance
@@ -335,7 +335,8 @@ class KnowledgeBase:
         principal: Principal | None = None,
     ) -> Iterator[AnswerEvent]:
         """The answer as events: the sources first, then the text as it is written, last the checked ``Answer``."""
-        writer = Writer(self.embedder, self.llm, self.settings.answering)
+        llm, missing = self._language_model()
+        writer = Writer(self.embedder, llm, self.settings.answering, missing)
         chosen = strategy or self.settings.answering.strategy
         kind = AdvancedStrategy if chosen == "advanced" else NaiveStrategy
         where = _where(filter)
@@ -360,7 +361,15 @@ class KnowledgeBase:
 
     def condense(self, history: Sequence[Message], question: str) -> str:
         """A follow-up question as a standalone one; unchanged without a history or a language model."""
-        return condense(self.llm, history, question) if self.llm is not None else question
+        llm, _ = self._language_model()
+        return condense(llm, history, question) if llm is not None else question
+
+    def _language_model(self) -> tuple[LLM | None, str]:
+        """The language model, or None and why there is none: an answer then quotes the sources, and says why."""
+        try:
+            return self._parts.llm(), "no language model is configured"
+        except ModelError as error:
+            return None, str(error)
 
     def documents(
         self,

@@ -36,6 +36,8 @@ class Writer:
     embedder: Embedder
     llm: LLM | None
     settings: AnsweringSettings
+    missing: str = "no language model is configured"
+    """Why there is none, where there is none."""
 
     def stream(self, question: str, hits: Sequence[Hit], confidence: float, tracer: Tracer) -> Iterator[AnswerEvent]:
         """Yield the sources, then the text as it is written, then the checked answer."""
@@ -73,7 +75,7 @@ class Writer:
         if extracted:
             with tracer.stage("extract") as stage:
                 if self.llm is None:
-                    stage.warn("no language model is configured: the answer quotes the sources")
+                    stage.warn(f"{self.missing}; the answer quotes the sources")
                 pieces = [extractive.extract(question, sources, reader)]
                 stage.result["text"] = pieces[0]
                 yield TextDelta(f"{words.extractive}\n{pieces[0]}")
