@@ -29,6 +29,8 @@ from lunheng.types import Chunk, Document, content_id
 Status = Literal["added", "updated", "unchanged", "removed", "skipped", "failed"]
 _EMBED_BATCH = 256
 """Chunks that go to the embedder together: enough to sort by length, little enough to show progress."""
+_AHEAD = 32
+"""Documents parsed and cut while the embedder works on a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +159,13 @@ class Pipeline:
         overrides: Overrides,
         stamps: dict[str, set[tuple[str, str]]],
     ) -> Iterator[ItemReport | _Prepared]:
-        """Hash and parse a few files ahead, in threads (the parsing itself is in child processes)."""
+        """Hash, parse and cut some files ahead, in threads (the parsing itself is in child processes)."""
         queue: deque[Future[ItemReport | _Prepared]] = deque()
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="lunheng-parse") as pool:
             remaining = iter(items)
             try:
                 while True:
-                    while len(queue) < 4 and (item := next(remaining, None)) is not None:
+                    while len(queue) < _AHEAD and (item := next(remaining, None)) is not None:
                         queue.append(pool.submit(self._prepare, item, overrides, stamps))
                     if not queue:
                         return
