@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MODELS_DEMO := multilingual-e5-small $(if $(SMALL),qwen2.5-coder-0.5b-instruct,qwen2.5-coder-1.5b-instruct)
 MODELS_TEST := multilingual-e5-small qwen2.5-coder-0.5b-instruct smollm2-135m-instruct
 
-.PHONY: demo test lint pytest bench-retrieval bench-peers docs clean
+.PHONY: demo test lint pytest bench-retrieval bench-answers bench-peers docs clean
 
 demo: $(VENV)/.installed ## install, fetch the models, index examples/handbook, ask four questions
 	@for model in $(MODELS_DEMO); do $(BIN)/lunheng models pull $$model || exit 1; done
@@ -25,9 +25,16 @@ pytest: $(VENV)/.installed-dev
 
 bench-retrieval: $(VENV)/.installed-dev ## quality on the labelled sets, with the references beside it
 	$(BIN)/python benchmarks/retrieval.py
+	$(BIN)/python benchmarks/assemble.py
+
+bench-answers: $(VENV)/.installed ## the example questions, answered end to end by the 1.5B model
+	$(BIN)/lunheng models pull $(MODELS_DEMO)
+	$(BIN)/python benchmarks/answers.py $(if $(SMALL),--small)
+	$(BIN)/python benchmarks/assemble.py
 
 bench-peers: $(VENV)/.installed-dev ## speed and size beside LlamaIndex, Haystack, txtai and LangChain
 	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/assemble.py
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet '.[docs]'
