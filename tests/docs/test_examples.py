@@ -1,7 +1,8 @@
 """The documentation, run: every Python block, every ``lunheng`` line, every JSON example, every key and option named.
 
-All pages share one working folder with ``examples/`` in it, so that the handbook is embedded once; each page syncs
-what it needs, and begins with a fresh namespace. No language model: the embedder is the real one.
+All pages share one working folder with ``examples/`` and the knowledge base ``kb/`` in it, so that the handbook is
+embedded once; each page syncs what it needs, begins with a fresh namespace, and what else it made is deleted after it.
+No language model: the embedder is the real one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import json
 import re
 import shlex
 import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,14 +25,15 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from lunheng.cli.main import app
-from lunheng.config import EndpointSettings, Settings
+from lunheng.config import CONFIG_NAME, EndpointSettings, Settings
+from lunheng.errors import LunhengError
 from lunheng.models.embedders import onnx
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
-BLOCK = re.compile(r"^```(python|sh|json)\n(.*?)^```$", re.M | re.S)
+BLOCK = re.compile(r"^```(python|sh|json|toml)\n(.*?)^```$", re.M | re.S)
 LANGUAGES = ["", ".zh"]
 NOT_RUN = ("lunheng chat", "lunheng models pull")
 """What waits for a person, and what downloads."""
@@ -57,7 +61,13 @@ def one_embedder() -> Iterator[None]:
 def here(workplace: Path, one_embedder: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("LUNHENG_MODELS__LLM", "none")
+    monkeypatch.setattr(sys, "path", [*sys.path])
     yield
+    for made in workplace.iterdir():
+        if made.is_dir() and made.name not in ("examples", "kb"):
+            shutil.rmtree(made)
+        elif made.is_file():
+            made.unlink()
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -71,9 +81,23 @@ def commands(block: str) -> list[str]:
 def run(line: str) -> str:
     """The output of a command line; its comment ``# exit 1`` says which code it ends with, if not 0."""
     said = re.search(r"# exit (\d+)", line)
-    result = CliRunner().invoke(app, shlex.split(line, comments=True)[1:], catch_exceptions=False)
-    assert result.exit_code == (int(said.group(1)) if said else 0), f"{line}\n{result.output}"
+    result = CliRunner().invoke(app, shlex.split(line, comments=True)[1:])
+    if result.exception is not None and not isinstance(result.exception, (SystemExit, LunhengError)):
+        raise result.exception
+    failed = f"{line}\n{result.output}\n{result.exception}"
+    assert result.exit_code == (int(said.group(1)) if said else 0), failed
     return result.stdout
+
+
+def read_toml(block: str) -> None:
+    """Settings must load; any other file is laid down under the name in its first line, for the page's Python."""
+    target = Path(block.splitlines()[0].removeprefix("#").strip())
+    if target.name == CONFIG_NAME:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / CONFIG_NAME).write_text(block, encoding="utf-8")
+            Settings.load(folder)
+    else:
+        target.write_text(block, encoding="utf-8")
 
 
 def name(page: Path) -> str:
@@ -90,6 +114,8 @@ def test_examples_run(page: Path) -> None:
         elif kind == "sh" and page not in READMES:  # a README speaks of the reader's own folders
             for line in commands(block):
                 printed = run(line)
+        elif kind == "toml":
+            read_toml(block)
         elif kind == "json" and printed.startswith(("{", "[")):
             same_shape(json.loads(block), json.loads(printed), name(page))
             printed = ""
