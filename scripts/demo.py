@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 import tomllib
@@ -15,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
+    logging.getLogger("lunheng").setLevel(logging.ERROR)  # warnings are shown with each answer
     started = time.monotonic()
     settings = Settings.load(ROOT / "demo-kb")
     if "--small" in sys.argv:

@@ -90,11 +90,12 @@ def verify(text: str, sources: Sequence[Source], question: str, reader: Sentence
             for other in sorted(others, key=lambda e: -e.cosine):
                 second, why = _judge(sentence, question, [other])
                 if _BETTER[second] > _BETTER[verdict]:
-                    notes.append(f"cited [{other.source.n}] instead of {numbers or 'nothing'}: {sentence[:60]}")
+                    notes.append(_mended(numbers, other.source.n, sentence))
                     verdict, reasons, evidence = second, why, [other]
                 elif not evidence and not tried:
                     tried = [f"no source is cited, and by the nearest, [{other.source.n}], {why[0]}"]
-            reasons = reasons or tried
+            if verdict == "unsupported":
+                reasons = reasons or tried
         checks.append(SentenceCheck(sentence, tuple(e.source.n for e in evidence), verdict, tuple(reasons)))
         for item in evidence:
             citation = _citation(item, verdict)
@@ -103,6 +104,13 @@ def verify(text: str, sources: Sequence[Source], question: str, reader: Sentence
                 citations[(citation.n, citation.start, citation.end)] = citation
     ordered = tuple(sorted(citations.values(), key=lambda c: (c.n, c.start)))
     return Checked(tuple(checks), ordered, tuple(s for s, _, _ in sentences), tuple(dict.fromkeys(notes)))
+
+
+def _mended(cited: Sequence[int], now: int, sentence: str) -> str:
+    start = sentence if len(sentence) <= 40 else sentence[:40] + "…"
+    if not cited:
+        return f"the model cited nothing; [{now}] says it: {start}"
+    return f"the model cited {', '.join(f'[{n}]' for n in cited)}; [{now}] says it: {start}"
 
 
 _BETTER = {"unsupported": 0, "partly": 1, "supported": 2}
