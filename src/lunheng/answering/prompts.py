@@ -114,10 +114,21 @@ def label(source: Source, language: str) -> str:
     return " › ".join(dict.fromkeys(w for w in where if w))
 
 
+def table_header(source: Source) -> str:
+    """The header of a table whose part shown does not begin with it; a row says nothing without its column names."""
+    chunk = source.hit.chunk
+    if chunk.kind != "table":
+        return ""
+    lines = [line for line in chunk.prefix.splitlines() if line.startswith("|")]
+    if not lines and source.start > chunk.start:
+        lines = chunk.text.splitlines()[:2]
+    return "".join(f"{line}\n" for line in lines)
+
+
 def answer_messages(question: str, sources: Sequence[Source], language: str) -> list[Message]:
     """The messages that ask a model to answer ``question`` from ``sources``, in their prompt order."""
     words = phrases(language)
-    blocks = "\n\n".join(f"[{s.n}] {label(s, language)}\n{s.text}" for s in sources)
+    blocks = "\n\n".join(f"[{s.n}] {label(s, language)}\n{table_header(s)}{s.text}" for s in sources)
     return [
         Message("system", words.system),
         Message("user", f"{words.sources}:\n{blocks}\n\n{words.question}: {question}"),
