@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lunheng import Document, KnowledgeBase, Principal, Settings
-from lunheng.errors import BusyError, ConfigError, EmbedderMismatchError, FilterError, NotFoundError
+from lunheng.errors import BusyError, ConfigError, EmbedderMismatchError, FilterError, ModelError, NotFoundError
 from lunheng.models.embedders.onnx import OnnxEmbedder
 from lunheng.testing.fakes import FakeEmbedder
 from lunheng.types import AnswerDone, Element, SourcesFound, TextDelta, content_id
@@ -160,16 +160,29 @@ def test_an_empty_knowledge_base_says_that_it_does_not_know(kb: KnowledgeBase) -
 
 
 def test_a_language_model_that_is_not_there_is_said_and_the_sources_are_quoted(
-    tmp_path: Path, embedder: OnnxEmbedder, extractive: Settings
+    tmp_path: Path, embedder: OnnxEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = extractive.model_copy(
-        update={"models": extractive.models.model_copy(update={"llm": "qwen3-8b-that-nobody-has"})}
-    )
-    with KnowledgeBase.open(tmp_path, settings, embedder=embedder) as kb:
+    monkeypatch.setenv("LUNHENG_CACHE", str(tmp_path / "no models here"))
+    with KnowledgeBase.open(tmp_path, Settings(), embedder=embedder) as kb:
         kb.add(document("a", "The ferry to the island leaves at 07:45 from pier 3."))
         answer = kb.ask("When does the ferry leave?")
     assert answer.extractive and "07:45" in answer.text
-    assert any("qwen3-8b-that-nobody-has" in w and "lunheng models" in w for w in answer.trace.warnings)
+    assert any("lunheng models pull" in w for w in answer.trace.warnings)
+    misspelt = Settings(models={"llm": "qwen9"})  # type: ignore[arg-type]
+    with KnowledgeBase.open(tmp_path, misspelt, embedder=embedder) as kb, pytest.raises(ModelError, match="qwen9"):
+        kb.ask("When does the ferry leave?")
+
+
+def test_a_file_that_changes_its_collection_leaves_no_copy(kb: KnowledgeBase, tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    note = write(folder, "note.md", "---\ncollection: one\n---\n# Note\n\nThe mast is 31 metres high.")
+    kb.sync(folder)
+    note.write_text("---\ncollection: two\n---\n# Note\n\nThe mast is 31 metres high.", encoding="utf-8")
+    kb.sync(folder)
+    assert [d.collection for d in kb.documents()] == ["two"]
+    note.unlink()
+    assert kb.sync(folder).counts == {"removed": 1}
+    assert kb.documents() == []
 
 
 def test_another_embedder_is_refused(tmp_path: Path, embedder: OnnxEmbedder, extractive: Settings) -> None:

@@ -119,7 +119,7 @@ class ParsingSettings(_Section):
     max_cells: int = _LIMITS.max_cells
     max_seconds: float = _LIMITS.max_seconds
     max_memory_bytes: int = _LIMITS.max_memory_bytes
-    ocr: Literal["auto", "off", "rapidocr", "tesseract"] = "auto"
+    ocr: Literal["auto", "off", "rapidocr"] = "auto"
 
     def limits(self) -> Limits:
         """The limits that each parse runs under."""

@@ -45,6 +45,10 @@ class ModelError(LunhengError):
     """A model could not be found, fetched, verified, loaded or run."""
 
 
+class ModelNotPulledError(ModelError):
+    """A model of the registry is not on this machine yet; ``lunheng models pull`` fetches it."""
+
+
 class ModelUnavailableError(ModelError):
     """A model server did not answer, or said to come back later."""
 

@@ -24,7 +24,7 @@ from lunheng.catalog.schema import chunks as chunks_table
 from lunheng.chunking import fingerprint as chunking_fingerprint
 from lunheng.chunking import make_chunker
 from lunheng.config import Settings
-from lunheng.errors import BusyError, LunhengError, ModelError, NotFoundError
+from lunheng.errors import BusyError, LunhengError, ModelNotPulledError, NotFoundError
 from lunheng.indexes.filters import Filter, parse_filter, to_sql
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest import files, maintenance
@@ -204,7 +204,7 @@ class KnowledgeBase:
         self,
         sources: Path | str | Document | Iterable[Path | str | Document],
         *,
-        collection: str = "default",
+        collection: str | None = None,
         acl: Sequence[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
@@ -231,7 +231,7 @@ class KnowledgeBase:
         self,
         folder: Path | str,
         *,
-        collection: str = "default",
+        collection: str | None = None,
         acl: Sequence[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
@@ -250,8 +250,7 @@ class KnowledgeBase:
             reports = self._ingest(items, overrides, progress)
             here = {str(item[0]) for item in items if not isinstance(item, Document)}
             with self._catalog.read() as connection:
-                stored = self._catalog.find_documents(connection, str(root))
-            gone = [(i, source) for i, source, where in stored if source not in here and where == collection]
+                gone = self._catalog.outdated(connection, str(root), here, keep_collections=collection is not None)
             reports += self._remove_all(gone)
             report = IngestReport.of(reports)
             detail |= report.counts
@@ -368,8 +367,8 @@ class KnowledgeBase:
         """The language model, or None and why there is none: an answer then quotes the sources, and says why."""
         try:
             return self._parts.llm(), "no language model is configured"
-        except ModelError as error:
-            return None, str(error)
+        except ModelNotPulledError as error:
+            return None, str(error).rstrip(".")
 
     def documents(
         self,
@@ -430,7 +429,9 @@ class KnowledgeBase:
         if not repair or not report.findings:
             return report
         with self._writing("repair", {"findings": len(report.findings)}):
-            maintenance.repair(self._catalog, self._lexical, mirror, self._parts.passages())
+            maintenance.repair(
+                self._catalog, self._lexical, mirror, self._parts.passages(), self.settings.storage.vector_type
+            )
         after = maintenance.check(self._catalog, self._lexical, mirror, self._parts.remembered)
         left = {f.what for f in after.findings}
         return maintenance.CheckReport(

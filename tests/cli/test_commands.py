@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,11 @@ def test_check_backup_restore_rebuild(home: Path, tmp_path: Path) -> None:
     assert as_json("check", "--kb", str(copy))["sound"]
     one, two = (as_json("search", "年假", "-k", "5", "--kb", str(k))["hits"] for k in (home, copy))
     assert [h["chunk"]["id"] for h in one] == [h["chunk"]["id"] for h in two]
+    note = tmp_path / "later.md"
+    note.write_text("# Later\n\nThis is not in the backup.", encoding="utf-8")
+    as_json("add", str(note), "--kb", str(copy))
+    as_json("restore", str(saved), "--kb", str(copy), "--force")
+    assert as_json("check", "--kb", str(copy))["documents"] == 11
     as_json("rebuild", "--kb", str(copy))
     assert as_json("check", "--kb", str(copy), "--repair")["sound"]
 
@@ -116,7 +122,12 @@ def test_a_bad_file_makes_the_exit_code_one(tmp_path: Path) -> None:
     assert report["counts"] == {"added": 1, "failed": 1}
 
 
+def test_a_group_without_a_user_is_refused(home: Path) -> None:
+    assert CliRunner().invoke(app, ["search", "x", "--kb", str(home), "--group", "crew"]).exit_code == 2
+
+
 def test_config_show() -> None:
+    tomllib.loads(run("config", "show"))
     shown = as_json("config", "show")
     assert shown["retrieval"]["rrf_k"] == 60
     assert "[retrieval]" in run("config", "show")

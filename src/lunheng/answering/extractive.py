@@ -26,4 +26,11 @@ def extract(question: str, sources: Sequence[Source], reader: SentenceReader, mo
             break
         chosen.setdefault(" ".join(sentence.split()), (n, index))
     ordered = sorted(chosen.items(), key=lambda item: item[1])
-    return "\n".join(f"{sentence} [{n}]" for sentence, (n, _) in ordered)
+    return "\n".join(f"{_without_bars(sentence)} [{n}]" for sentence, (n, _) in ordered)
+
+
+def _without_bars(sentence: str) -> str:
+    """A row of a table as a person would read it out."""
+    if not sentence.startswith("|"):
+        return sentence
+    return "; ".join(cell.strip() for cell in sentence.strip("| ").split("|") if cell.strip())

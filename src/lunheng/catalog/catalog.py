@@ -335,6 +335,26 @@ class Catalog:
         connection.execute(delete(index_positions).where(index_positions.c.name == name))
         connection.execute(insert(index_positions).values(name=name, sequence=sequence))
 
+    def outdated(
+        self, connection: Connection, folder: str, present: set[str], *, keep_collections: bool
+    ) -> list[tuple[str, str]]:
+        """(id, source) of the documents below ``folder`` whose file is not among ``present``, and, unless
+        ``keep_collections``, the older ones of a file that now belongs to another collection."""
+        newest = select(func.max(chunks.c.sequence)).where(chunks.c.document_id == documents.c.id).scalar_subquery()
+        below = folder.rstrip("/") + "/"
+        query = (
+            select(documents.c.id, documents.c.source)
+            .where(func.substr(documents.c.source, 1, len(below)) == below)
+            .order_by(documents.c.source, newest.desc())
+        )
+        gone: list[tuple[str, str]] = []
+        last = None
+        for document_id, source in connection.execute(query):
+            if source not in present or (source == last and not keep_collections):
+                gone.append((document_id, source))
+            last = source
+        return gone
+
     def find_documents(self, connection: Connection, name: str) -> list[tuple[str, str, str]]:
         """(id, source, collection) of the documents whose id or source is ``name``, or whose source is below that folder."""
         below = name.rstrip("/") + "/"

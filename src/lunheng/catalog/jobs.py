@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select, text, update
 
 from lunheng.catalog.schema import jobs
 
@@ -35,5 +35,5 @@ def finish(connection: Connection, job: str, state: str, detail: Mapping[str, An
 
 def latest(connection: Connection, count: int = 5) -> list[dict[str, Any]]:
     """The newest jobs, newest first."""
-    found = connection.execute(select(jobs).order_by(jobs.c.started_at.desc()).limit(count))
+    found = connection.execute(select(jobs).order_by(jobs.c.started_at.desc(), text("rowid DESC")).limit(count))
     return [dict(r._mapping) for r in found]

@@ -9,7 +9,10 @@ import typer
 
 from lunheng.cli.common import DEFAULT_FOLDER, AsJson, Folder, bar, ingest_progress, opened, parse_metadata, show_ingest
 
-Collection = Annotated[str, typer.Option("--collection", help="The collection that the documents belong to.")]
+Collection = Annotated[
+    str | None,
+    typer.Option("--collection", help="The collection that they belong to, instead of what they say themselves."),
+]
 Acl = Annotated[list[str] | None, typer.Option("--acl", help="Who may read them: *, user:ID, group:NAME (repeatable).")]
 Meta = Annotated[list[str] | None, typer.Option("--meta", help="Your own metadata, key=value (repeatable).")]
 
@@ -17,7 +20,7 @@ Meta = Annotated[list[str] | None, typer.Option("--meta", help="Your own metadat
 def add(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders.")],
     kb: Folder = DEFAULT_FOLDER,
-    collection: Collection = "default",
+    collection: Collection = None,
     acl: Acl = None,
     meta: Meta = None,
     as_json: AsJson = False,

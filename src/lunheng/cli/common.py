@@ -50,6 +50,8 @@ def principal(user: str | None, groups: list[str] | None) -> Any:
     """Who is asking."""
     from lunheng.types import Principal
 
+    if groups and user is None:
+        raise typer.BadParameter("goes with --as USER; without it the owner asks, who sees all", param_hint="--group")
     return Principal.local() if user is None else Principal(user, frozenset(groups or ()))
 
 
@@ -68,7 +70,7 @@ def opened(
     from lunheng.knowledge import KnowledgeBase
 
     if must_exist and not (folder / CATALOG_NAME).is_file():
-        raise NotFoundError(f"{folder}: holds no knowledge base yet; make one with: lunheng --help, lunheng add PATH")
+        raise NotFoundError(f"{folder}: holds no knowledge base yet; make one with: lunheng sync FOLDER")
     settings = Settings.load(folder)
     if small:
         settings = settings.model_copy(update={"models": settings.models.model_copy(update={"llm": SMALL_LLM})})

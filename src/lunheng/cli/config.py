@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import typer
 
 from lunheng.cli.common import DEFAULT_FOLDER, AsJson, Folder, out, print_json
@@ -24,12 +26,8 @@ def show(kb: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
         print_json(values)
         return
     for section, settings in values.items():
-        out.print(f"[bold]\\[{section}][/]")
+        out.print(f"[{section}]", markup=False, style="bold")
         for name, value in settings.items():
-            shown = (
-                {True: "true", False: "false", None: "# not set"}.get(value, repr(value))
-                if not isinstance(value, (list, dict, int, float, str)) or isinstance(value, bool)
-                else repr(value)
-            )
-            out.print(f"{name} = {shown}".replace("'", '"'), markup=False)
+            # JSON writes strings, numbers, booleans and lists as TOML does.
+            out.print(f"# {name} is not set" if value is None else f"{name} = {json.dumps(value)}", markup=False)
         out.print()

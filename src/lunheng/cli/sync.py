@@ -14,7 +14,7 @@ from lunheng.cli.common import DEFAULT_FOLDER, AsJson, Folder, bar, ingest_progr
 def sync(
     folder: Annotated[Path, typer.Argument(help="The folder to agree with.")],
     kb: Folder = DEFAULT_FOLDER,
-    collection: Collection = "default",
+    collection: Collection = None,
     acl: Acl = None,
     meta: Meta = None,
     as_json: AsJson = False,

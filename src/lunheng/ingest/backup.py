@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sqlite3
 import tempfile
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from lunheng.config import CONFIG_NAME
-from lunheng.errors import CatalogError, DataError, NotFoundError
+from lunheng.errors import BusyError, CatalogError, DataError, NotFoundError
 
 CATALOG_NAME = "catalog.db"
+INDEX_FOLDER = "indexes"
+WRITER_LOCK = "writer.lock"
 _MANIFEST = "manifest.json"
 
 
@@ -70,7 +75,15 @@ def restore(source: Path, folder: Path, force: bool = False) -> dict[str, object
         raise CatalogError(f"{folder}: holds a knowledge base already; restore into another folder, or add --force")
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with zipfile.ZipFile(source) as archive, tempfile.TemporaryDirectory(dir=folder, prefix=".restore-") as scratch:
+        lock = FileLock(folder / WRITER_LOCK).acquire(timeout=0)
+    except Timeout as error:
+        raise BusyError(f"{folder}: another process is writing to it; restore when it has ended") from error
+    try:
+        with (
+            lock,
+            zipfile.ZipFile(source) as archive,
+            tempfile.TemporaryDirectory(dir=folder, prefix=".restore-") as scratch,
+        ):
             manifest = json.loads(archive.read(_MANIFEST))
             wanted: dict[str, str] = manifest["sha256"]
             if set(wanted) - {CATALOG_NAME, CONFIG_NAME} or CATALOG_NAME not in wanted:
@@ -83,6 +96,7 @@ def restore(source: Path, folder: Path, force: bool = False) -> dict[str, object
                 (folder / leftover).unlink(missing_ok=True)
             for name in wanted:
                 (Path(scratch) / name).replace(folder / name)
+            shutil.rmtree(folder / INDEX_FOLDER, ignore_errors=True)  # of the former catalog: remade when needed
     except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
         raise DataError(f"{source}: is not a Lunheng backup, or is damaged ({error})") from error
     return {"folder": str(folder), **manifest}

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select, text
 from lunheng.catalog import Catalog, vectors
 from lunheng.catalog.rows import text_hash
 from lunheng.catalog.schema import chunks, documents
+from lunheng.catalog.vectors import VectorType
 from lunheng.indexes.catch_up import VectorMirror
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest.embedding import Passage, PassageEmbedder
@@ -96,7 +97,11 @@ def _wrong_offsets(connection: Connection) -> int:
 
 
 def repair(
-    catalog: Catalog, lexical: SqliteLexicalIndex, mirror: VectorMirror | None, embedder: PassageEmbedder
+    catalog: Catalog,
+    lexical: SqliteLexicalIndex,
+    mirror: VectorMirror | None,
+    embedder: PassageEmbedder,
+    vector_type: VectorType,
 ) -> None:
     """Remake what ``check`` finds wrong in anything derived, and embed what has no vector."""
     with catalog.read() as connection:
@@ -106,7 +111,7 @@ def repair(
     if passages:
         made = embedder.embed(passages)
         with catalog.write() as connection:
-            vectors.store(connection, embedder.fingerprint, made)
+            vectors.store(connection, embedder.fingerprint, made, vector_type)
     rebuild_lexical(catalog, lexical)
     if mirror is not None:
         mirror.drop()

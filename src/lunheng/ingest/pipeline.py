@@ -71,14 +71,15 @@ Progress = Callable[[ItemReport, int, int], None]
 class Overrides:
     """What the caller says of the documents it adds."""
 
-    collection: str = "default"
+    collection: str | None = None
+    """None: as the document's own sidecar or front matter says, else ``default``."""
     acl: tuple[str, ...] | None = None
     extra: tuple[tuple[str, object], ...] = ()
 
     def apply(self, document: Document) -> Document:
         return replace(
             document,
-            collection=self.collection if self.collection != "default" else document.collection,
+            collection=document.collection if self.collection is None else self.collection,
             acl=document.acl if self.acl is None else self.acl,
             extra={**document.extra, **dict(self.extra)},
         )

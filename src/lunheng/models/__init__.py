@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lunheng.config import EndpointSettings, ModelSettings
-from lunheng.errors import ConfigError, ModelError
+from lunheng.errors import ConfigError, ModelError, ModelNotPulledError
 from lunheng.protocols import LLM, Embedder, Reranker
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _folder(settings: ModelSettings, registry: Registry, entry: ModelEntry) -> t
     if there is None:
         if entry.format == "endpoint":
             raise _wrong_format(entry)
-        raise ModelError(f"model {entry.name}: is not in {models_folder()}. {remedy(entry.name)}")
+        raise ModelNotPulledError(f"model {entry.name}: is not in {models_folder()}. {remedy(entry.name)}")
     return there
 
 

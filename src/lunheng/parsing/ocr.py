@@ -33,15 +33,13 @@ class OcrLine:
 
 
 def engine_name(setting: str) -> str | None:
-    """The engine that ``setting`` (auto, off, rapidocr, tesseract) leads to here, or None.
+    """The engine that ``setting`` (auto, off, rapidocr) leads to here, or None.
 
     Raises:
         MissingExtraError: if an engine is asked for by name and is not installed.
     """
     if setting == "off":
         return None
-    if setting == "tesseract":
-        raise MissingExtraError("the tesseract engine", "ocr")
     if importlib.util.find_spec("rapidocr") is not None:
         return "rapidocr"
     if setting == "rapidocr":

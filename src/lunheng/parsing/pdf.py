@@ -40,7 +40,7 @@ _DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:([+-])(\d\d)
 
 
 class PdfParser:
-    """Reads pdf. ``ocr`` is the setting for pages without text: auto, off, rapidocr or tesseract."""
+    """Reads pdf. ``ocr`` is the setting for pages without text: auto, off or rapidocr."""
 
     def __init__(self, ocr: str = "auto") -> None:
         self._ocr = ocr
