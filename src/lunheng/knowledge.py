@@ -24,7 +24,7 @@ from lunheng.catalog.schema import chunks as chunks_table
 from lunheng.chunking import fingerprint as chunking_fingerprint
 from lunheng.chunking import make_chunker
 from lunheng.config import Settings
-from lunheng.errors import BusyError, LunhengError, ModelNotPulledError, NotFoundError
+from lunheng.errors import BusyError, DataError, LunhengError, ModelNotPulledError, NotFoundError
 from lunheng.indexes.filters import Filter, parse_filter, to_sql
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest import files, maintenance
@@ -298,7 +298,13 @@ class KnowledgeBase:
         rerank: bool = True,
         tracer: Tracer | None = None,
     ) -> SearchResult:
-        """``search`` with the confidence that the hits answer the query at all."""
+        """``search`` with the confidence that the hits answer the query at all.
+
+        Raises:
+            DataError: the query is empty.
+        """
+        if not query.strip():
+            raise DataError("the query is empty; say what to look for")
         return self._parts.searcher().search(
             query,
             k=k,

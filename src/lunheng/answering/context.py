@@ -13,6 +13,8 @@ import numpy as np
 from lunheng.answering.passages import Passage, SentenceReader, relevance
 from lunheng.types import Hit, Source
 
+_FAR_BEHIND = 4.0
+"""In the evidence reranker's units: weighted standard deviations among the candidates."""
 _LEAST_SHARE = 60
 """Tokens below which a source is not worth its place."""
 
@@ -26,7 +28,7 @@ def assemble(
     max_sources: int,
 ) -> tuple[Source, ...]:
     """The sources, best first, numbered from 1; their texts and headings together within ``budget`` tokens."""
-    chosen = list(hits[:max_sources])
+    chosen = _contenders(hits[:max_sources])
     if not chosen:
         return ()
     sources: list[Source] = []
@@ -49,6 +51,12 @@ def assemble(
         sources.append(Source(len(sources) + 1, hit, chunk.start + start, chunk.start + end, text))
         left -= count(text) + overhead
     return tuple(sources)
+
+
+def _contenders(hits: Sequence[Hit]) -> list[Hit]:
+    """Without those that the reranker puts far behind the best: they cost time and lead a small model astray."""
+    best = max((h.scores["rerank"] for h in hits if "rerank" in h.scores), default=0.0)
+    return [h for h in hits if h.scores.get("rerank", best) >= best - _FAR_BEHIND]
 
 
 def _best_run(

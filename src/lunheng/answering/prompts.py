@@ -44,7 +44,7 @@ PHRASES = {
         sources="资料",
         question="问题",
         refusal="资料中没有提到。",
-        missing="资料中没有找到能回答这个问题的内容：「{question}」。下面列出的是最接近的段落，但它们没有说到答案。",
+        missing="在这些文档中没有找到这个问题的答案：「{question}」。下面列出的是最接近的段落。",
         failed="资料不足以可靠地回答这个问题：写出的回答没有通过与资料的核对（{reasons}）。请直接查看下面的来源。",
         left_out="（另有 {count} 句未能在资料中核实，已略去。）",
         extractive="（以下为资料原文摘录，未使用语言模型。）",
@@ -65,10 +65,7 @@ PHRASES = {
         sources="Sources",
         question="Question",
         refusal="The sources do not say.",
-        missing=(
-            "The documents do not contain an answer to “{question}”. "
-            "The closest passages are listed below, but they do not say it."
-        ),
+        missing=("No answer to “{question}” was found in the documents. The closest passages are listed below."),
         failed=(
             "The sources are not enough for a reliable answer: what was written did not pass the check against them "
             "({reasons}). Please read the sources below."

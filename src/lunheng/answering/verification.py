@@ -157,13 +157,16 @@ def _weigh(source: Source, passage: Passage, sentence: str, vector: Vectors) -> 
     """The sentence of ``source`` closest in meaning, where possible one that holds the same exact facts."""
     cosines = passage.vectors @ vector
     wanted = facts.extract(sentence)
+    values = {q.value for q in wanted.quantities}  # without units, which a table keeps in its header
     scores = cosines.copy()
     for index in np.argsort(-cosines)[:8]:
         held = facts.extract(passage.sentence(int(index)))
         same = (
-            len(wanted.quantities & held.quantities) + len(wanted.dates & held.dates) + len(wanted.times & held.times)
+            len(values & {q.value for q in held.quantities})
+            + len(wanted.dates & held.dates)
+            + len(wanted.times & held.times)
         )
-        scores[index] += 0.03 * same + 0.05 * overlap(sentence, passage.sentence(int(index)))
+        scores[index] += 0.05 * same + 0.05 * overlap(sentence, passage.sentence(int(index)))
     best = int(np.argmax(scores))
     return _Evidence(source, passage, best, float(cosines[best]), cosines)
 

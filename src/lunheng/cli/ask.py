@@ -77,7 +77,7 @@ def show_event(event: AnswerEvent, times: bool = False) -> None:
     if isinstance(event, SourcesFound):
         for source in event.sources:
             out.print(f"[dim]\\[{source.n}] {place(source.hit.chunk.metadata)}[/]")
-        out.print()
+        out.print("\n[dim]Being written, not yet checked:[/]")
     elif isinstance(event, TextDelta):
         sys.stdout.write(event.text)
         sys.stdout.flush()
@@ -118,5 +118,7 @@ def show_answer(answer: Answer, times: bool) -> None:
         out.print("  [yellow]note[/]: ", end="")
         out.print(warning, markup=False)
     if times:
-        spent = "  ".join(f"{s.name} {s.seconds:.2f}s" for s in answer.trace.stages)
-        out.print(f"[bold]Time[/] {spent}")
+        spent: dict[str, float] = {}
+        for stage in answer.trace.stages:
+            spent[stage.name] = spent.get(stage.name, 0.0) + stage.seconds
+        out.print("[bold]Time[/] " + "  ".join(f"{name} {seconds:.1f}s" for name, seconds in spent.items()))
