@@ -1,15 +1,14 @@
-"""Which files a path names, and what tells whether one changed. Called by the pipeline."""
+"""Which files a path names. Called by the knowledge base."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lunheng.errors import NotFoundError
+from lunheng.parsing import is_sidecar
 
-SIDECAR = ".meta.json"
 _SKIPPED_FOLDERS = {"__pycache__", "node_modules"}
 
 
@@ -50,17 +49,5 @@ def _walk(folder: Path, exclude: Path) -> Iterator[Path]:
             f for f in folders if not f.startswith(".") and f not in _SKIPPED_FOLDERS and here / f != exclude
         )
         for name in sorted(names):
-            if not name.startswith((".", "~$")) and not name.endswith(SIDECAR) and (here / name).is_file():
+            if not name.startswith((".", "~$")) and not is_sidecar(here / name) and (here / name).is_file():
                 yield here / name
-
-
-def file_hash(path: Path) -> str:
-    """BLAKE2b of the bytes, hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def sidecar_hash(path: Path) -> str:
-    """The same of ``path``'s sidecar, empty where there is none."""
-    sidecar = path.with_name(path.name + SIDECAR)
-    return file_hash(sidecar) if sidecar.is_file() else ""

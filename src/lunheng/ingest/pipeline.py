@@ -21,8 +21,8 @@ from lunheng.catalog.rows import text_hash
 from lunheng.catalog.vectors import Embedded, VectorType
 from lunheng.errors import LunhengError, ParseError, UnsupportedFormatError
 from lunheng.indexes.lexical import SqliteLexicalIndex
-from lunheng.ingest import files
 from lunheng.ingest.embedding import Passage, PassageEmbedder
+from lunheng.parsing import hash_file
 from lunheng.protocols import Chunker
 from lunheng.types import Chunk, Document, content_id
 
@@ -185,10 +185,10 @@ class Pipeline:
         named = isinstance(item, Document) or item[1]
         try:
             if isinstance(item, Document):
-                content_hash, sidecar = item.content_hash, content_id(repr(sorted(item.extra.items())), *item.acl)
+                content_hash, given = item.content_hash, content_id(repr(sorted(item.extra.items())), *item.acl)
             else:
-                content_hash, sidecar = files.file_hash(item[0]), files.sidecar_hash(item[0])
-            fingerprint = content_id(self._fingerprint, sidecar, repr(overrides))
+                content_hash, given = hash_file(item[0]), ""
+            fingerprint = content_id(self._fingerprint, given, repr(overrides))
             if (content_hash, fingerprint) in stamps.get(source, ()):
                 return ItemReport(source, "unchanged")
             document = overrides.apply(item if isinstance(item, Document) else self._parse(item[0]))
