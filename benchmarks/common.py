@@ -23,10 +23,7 @@ def machine() -> str:
         found = re.search(r"model name\s*:\s*(.+)", info.read_text())
         name = found[1] if found else name
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (
-        f"{name}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, "
-        f"Python {platform.python_version()}"
-    )
+    return f"{name}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
 
 
 def file_digest(path: Path) -> str:
