@@ -37,7 +37,6 @@ bench-peers: $(VENV)/.installed-dev ## speed and size beside LlamaIndex, Haystac
 	$(BIN)/python benchmarks/assemble.py
 
 docs: $(VENV)/.installed-dev
-	$(BIN)/python -m pip install --quiet '.[docs]'
 	$(BIN)/mkdocs build --strict
 
 $(VENV)/.installed: pyproject.toml
@@ -45,9 +44,9 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml
+$(VENV)/.installed-dev: pyproject.toml Makefile
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'
 	@touch $@ $(VENV)/.installed
 
 clean:
