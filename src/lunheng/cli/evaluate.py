@@ -33,7 +33,8 @@ def retrieval(
     """
     from dataclasses import replace
 
-    from lunheng.config import Settings, cache_dir
+    from lunheng.config import Settings
+    from lunheng.evaluation.cache import evaluation_folder
     from lunheng.evaluation.corpus import passage_documents, passage_ids
     from lunheng.evaluation.datasets import load_dataset
     from lunheng.evaluation.runner import evaluate_retrieval
@@ -52,7 +53,7 @@ def retrieval(
     digest = content_id(
         *(p.full_text for p in dataset.passages), embedder.fingerprint, settings.chunking.model_dump_json()
     )
-    with KnowledgeBase.open(cache_dir() / "evaluation" / digest[:16], settings, embedder=embedder) as base:
+    with KnowledgeBase.open(evaluation_folder(digest), settings, embedder=embedder) as base:
         with bar("indexing", as_json) as advance:
             report = base.add(passage_documents(dataset.passages), progress=ingest_progress(advance))
         for item in report.failed:
