@@ -25,7 +25,7 @@ from lunheng.chunking import fingerprint as chunking_fingerprint
 from lunheng.chunking import make_chunker
 from lunheng.config import Settings
 from lunheng.errors import BusyError, DataError, LunhengError, ModelNotPulledError, NotFoundError
-from lunheng.indexes.filters import Filter, parse_filter, to_sql
+from lunheng.indexes.filters import Filter, check_fields, parse_filter, to_sql
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest import files, maintenance
 from lunheng.ingest.backup import CATALOG_NAME
@@ -339,7 +339,13 @@ class KnowledgeBase:
         filter: FilterLike = None,
         principal: Principal | None = None,
     ) -> Iterator[AnswerEvent]:
-        """The answer as events: the sources first, then the text as it is written, last the checked ``Answer``."""
+        """The answer as events: the sources first, then the text as it is written, last the checked ``Answer``.
+
+        Raises:
+            DataError: the question is empty.
+        """
+        if not question.strip():
+            raise DataError("the question is empty; ask something")
         llm, missing = self._language_model()
         writer = Writer(self.embedder, llm, self.settings.answering, missing)
         chosen = strategy or self.settings.answering.strategy
@@ -381,6 +387,7 @@ class KnowledgeBase:
         *,
         filter: FilterLike = None,
         principal: Principal | None = None,
+        tracer: Tracer | None = None,
     ) -> list[StoredDocument]:
         """The documents that ``principal`` may see."""
         who = principal or Principal.local()
@@ -389,6 +396,9 @@ class KnowledgeBase:
             where = _where(filter)
             if where is None:
                 return found
+            with (tracer or Tracer()).stage("scope", principal=who.id, filter=str(where)) as stage:
+                for warning in check_fields(where, lambda: self._catalog.own_keys(connection, who)):
+                    stage.warn(warning)
             keys = self._catalog.allowed_keys(connection, who, to_sql(where, chunks_table.c.metadata))
             chunks = self._catalog.chunks_by_key(connection, keys if keys is not None else [], who)
             wanted = {c.metadata.document_id for c in chunks.values()}

@@ -106,6 +106,19 @@ def test_visibility(catalog: Catalog) -> None:
         assert seen(Principal("group:hr")) == {"open"}
 
 
+def test_own_keys_are_those_of_visible_documents(catalog: Catalog) -> None:
+    for source, acl, extra in (
+        ("a", ("*",), {"room": 4, "部门": "研发"}),
+        ("b", ("user:ann",), {"salary": 1, "room": 5}),
+    ):
+        document, chunks = make(source, "x", acl=acl)
+        with catalog.write() as connection:
+            catalog.replace_document(connection, replace(document, extra=extra), chunks, "settings")
+    with catalog.read() as connection:
+        assert catalog.own_keys(connection, OWNER) == {"room", "部门", "salary"}
+        assert catalog.own_keys(connection, Principal("bob")) == {"room", "部门"}
+
+
 def test_vectors_by_embedder_and_type(catalog: Catalog) -> None:
     chunks = put(catalog, "a", "one", "two")
     vector = np.array([0.6, -0.8, 0.0, 0.0], np.float32)

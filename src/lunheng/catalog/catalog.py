@@ -221,6 +221,14 @@ class Catalog:
             for r in connection.execute(query)
         ]
 
+    def own_keys(self, connection: Connection, principal: Principal) -> set[str]:
+        """The keys of the users' own metadata, among the documents that ``principal`` may see."""
+        each = func.json_each(documents.c.extra).table_valued("key", name="own", joins_implicitly=True)
+        query = select(each.c.key).distinct().select_from(documents, each)
+        if (visible := self._visible(principal, documents.c.id)) is not None:
+            query = query.where(visible)
+        return set(connection.execute(query).scalars())
+
     # -- chunks ------------------------------------------------------------------------------------
 
     def _visible(self, principal: Principal, document_id: ColumnElement[str]) -> ColumnElement[bool] | None:

@@ -40,9 +40,12 @@ class Comparison:
     field: str
     operator: Operator
     value: Any
+    named_own: bool = dataclasses.field(init=False, compare=False, repr=False)
+    """Whether the field was given as ``extra.NAME``: then it is no misspelt field."""
 
     def __post_init__(self) -> None:
         name = _field(self.field)
+        object.__setattr__(self, "named_own", name == self.field and name not in FIELDS)
         object.__setattr__(self, "field", name)
         object.__setattr__(self, "value", _operand(name, self.operator, self.value))
 

@@ -8,7 +8,8 @@ Text form: ``author == "王芳" and page_number > 3 and not tags contains "draft
 ``language in ["zh", "en"]``. JSON form: ``{"field": "page_number", "op": ">", "value": 3}``,
 ``{"and": [...]}``, ``{"or": [...]}``, ``{"not": {...}}``.
 
-Fields are those of ``lunheng.types.Metadata``; any other name, or ``extra.NAME``, is the user's own key.
+Fields are those of ``lunheng.types.Metadata``; any other name, or ``extra.NAME``, is the user's own key. Where a
+filter meets a catalog, ``check_fields`` tells such a key from a misspelt field.
 
 The truth table. Every comparison is true or false, never unknown, so ``not`` always flips:
 
@@ -27,6 +28,7 @@ objects in extra       equal nothing; not null
 =====================  ============================================================================
 """
 
+from lunheng.indexes.filter_fields import check_fields
 from lunheng.indexes.filter_sql import to_sql
 from lunheng.indexes.filter_syntax import parse_filter
 from lunheng.indexes.filter_tree import FIELDS, And, Comparison, Filter, Not, Operator, Or, matches
@@ -39,6 +41,7 @@ __all__ = [
     "Not",
     "Operator",
     "Or",
+    "check_fields",
     "matches",
     "parse_filter",
     "to_sql",

@@ -18,7 +18,7 @@ from lunheng.catalog.schema import chunks as chunks_table
 from lunheng.config import RetrievalSettings
 from lunheng.errors import EmbedderMismatchError
 from lunheng.indexes.catch_up import VectorMirror
-from lunheng.indexes.filters import Filter, to_sql
+from lunheng.indexes.filters import Filter, check_fields, to_sql
 from lunheng.indexes.lexical import QueryStatistics, SqliteLexicalIndex
 from lunheng.protocols import Embedder, Keys, Reranker, Vectors
 from lunheng.retrieval.confidence import Signal, confidence
@@ -142,6 +142,8 @@ class Searcher:
         self, connection: Connection, principal: Principal, where: Filter | None, tracer: Tracer
     ) -> Keys | None:
         with tracer.stage("scope", principal=principal.id, filter=str(where) if where else None) as stage:
+            for warning in check_fields(where, lambda: self._catalog.own_keys(connection, principal)):
+                stage.warn(warning)
             condition = to_sql(where, chunks_table.c.metadata) if where is not None else None
             allowed = self._catalog.allowed_keys(connection, principal, condition)
             stage.result["allowed"] = None if allowed is None else len(allowed)
