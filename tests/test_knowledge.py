@@ -109,7 +109,9 @@ def test_a_bad_file_is_reported_and_the_rest_goes_on(kb: KnowledgeBase, tmp_path
     (folder / "broken.pdf").write_bytes(b"%PDF-1.7\n1 0 obj\n<<")
     report = kb.add(folder)
     assert report.counts == {"added": 1, "failed": 2}
-    assert all(item.reason for item in report.failed)
+    assert all(item.reason and item.source not in item.reason for item in report.failed)
+    assert {item.status: item.chunks for item in report.items} == {"added": 1, "failed": None}
+    assert [item.chunks for item in kb.add(folder / "good.md").items] == [None]
     assert kb.search("tide table", k=1)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from lunheng.catalog import Catalog, vectors
 from lunheng.catalog.rows import text_hash
 from lunheng.catalog.vectors import Embedded, VectorType
-from lunheng.errors import LunhengError, ParseError, UnsupportedFormatError
+from lunheng.errors import LunhengError, UnsupportedFormatError
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest.embedding import Passage, PassageEmbedder
 from lunheng.parsing import hash_file
@@ -40,7 +40,9 @@ class ItemReport:
     source: str
     status: Status
     reason: str = ""
-    chunks: int = 0
+    """Why it was skipped or failed; the source stands before it already and is not said again."""
+    chunks: int | None = None
+    """How many were stored; None where nothing was."""
     warnings: tuple[str, ...] = ()
 
 
@@ -195,12 +197,11 @@ class Pipeline:
             document = replace(document, content_hash=content_hash)
             chunks = self._chunker.split(document)
         except UnsupportedFormatError as error:
-            return ItemReport(source, "failed" if named else "skipped", str(error))
+            return ItemReport(source, "failed" if named else "skipped", _reason(source, error))
         except (LunhengError, OSError) as error:
-            return ItemReport(source, "failed", str(error))
+            return ItemReport(source, "failed", _reason(source, error))
         if not chunks:
-            reason = "; ".join(document.warnings) or "no text was found in it"
-            return ItemReport(source, "failed", str(ParseError(f"{source}: {reason}")))
+            return ItemReport(source, "failed", "; ".join(document.warnings) or "no text was found in it")
         return _Prepared(document, chunks, fingerprint)
 
     def _store(self, prepared: Sequence[_Prepared], done: Callable[[ItemReport], None]) -> None:
@@ -211,7 +212,8 @@ class Pipeline:
             reports = self._commit(prepared, fresh)
         except LunhengError as error:
             if len(prepared) == 1:
-                done(ItemReport(prepared[0].document.source, "failed", str(error)))
+                source = prepared[0].document.source
+                done(ItemReport(source, "failed", _reason(source, error)))
                 return
             # One of them cannot be stored; each by itself, the others can.
             for item in prepared:
@@ -261,3 +263,8 @@ class Pipeline:
             )
             for p, (before, _) in zip(prepared, changes, strict=True)
         ]
+
+
+def _reason(source: str, error: Exception) -> str:
+    """What ``error`` says, without the source that it begins with."""
+    return str(error).removeprefix(f"{source}: ")
