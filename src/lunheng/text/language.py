@@ -8,6 +8,7 @@ few microseconds a query.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _SAMPLE = 20_000
 """Characters looked at: a book's language shows on its first pages."""
@@ -25,6 +26,10 @@ _SCRIPTS: dict[str, re.Pattern[str]] = {
     "th": re.compile(r"[\u0e00-\u0e7f]{1,4}"),
     "latin": re.compile(r"[A-Za-z\u00c0-\u024f]{2,}"),
 }
+_OTHER_SCRIPT = re.compile(
+    "[\u0370-\u06ff\u0900-\u097f\u0e00-\u0e7f\u1100-\u11ff\u3041-\u30fa\u3131-\u318e\uac00-\ud7a3\uff66-\uff9d]"
+)
+"""Some character of a script that is neither Chinese nor Latin (and a few that are of none)."""
 _WORDS = {
     "en": "the of and to in is was for that with on as are by what which who how it this from at be",
     "fr": "le la les des et du une est dans que qui pour sur avec pas au ce sont par il",
@@ -35,12 +40,15 @@ _WORDS = {
     "nl": "de het een van en in is dat op te zijn voor met niet aan er die ook wordt bij",
 }
 _FUNCTION_WORDS = {code: frozenset(words.split()) for code, words in _WORDS.items()}
+_ANY_FUNCTION_WORD = frozenset().union(*_FUNCTION_WORDS.values())
 _MIN_EVIDENCE = 2
 """Function words of another language than English that a text must hold to be called that language."""
 
 
 def _counts(text: str) -> dict[str, int]:
-    return {name: sum(1 for _ in pattern.finditer(text)) for name, pattern in _SCRIPTS.items()}
+    # Nearly every text is Chinese or Latin or both: one look tells that eight counts are zero.
+    looked_for = _SCRIPTS if not text.isascii() and _OTHER_SCRIPT.search(text) else ("han", "latin")
+    return {name: len(p.findall(text)) if name in looked_for else 0 for name, p in _SCRIPTS.items()}
 
 
 def han_share(text: str) -> float:
@@ -55,7 +63,12 @@ def detect_language(text: str) -> str:
     One Chinese character weighs as one Latin word, so 如何配置 GPU server 的 cache is Chinese and an
     English sentence that quotes 北京 is English. ``und`` where there is nothing to tell by.
     """
-    sample = text[:_SAMPLE]
+    return _detect(text[:_SAMPLE])
+
+
+@lru_cache(maxsize=16)
+def _detect(sample: str) -> str:
+    """Remembered, since a short document is asked for itself and again for its one chunk."""
     counts = _counts(sample)
     east_asian = counts["han"] + counts["kana"]
     units = {k: n for k, n in counts.items() if k not in ("han", "kana")} | {"cjk": east_asian}
@@ -68,7 +81,7 @@ def detect_language(text: str) -> str:
 
 
 def _latin_language(text: str) -> str:
-    words = re.findall(r"[a-z\u00df-\u024f]+", text.lower())
+    words = [w for w in re.findall(r"[a-z\u00df-\u024f]+", text.lower()) if w in _ANY_FUNCTION_WORD]
     scores = {code: sum(w in known for w in words) for code, known in _FUNCTION_WORDS.items()}
     best = max(scores, key=lambda code: scores[code])
     return best if scores[best] >= _MIN_EVIDENCE and scores[best] > scores["en"] else "en"

@@ -41,7 +41,6 @@ _local = threading.local()
 """One stemmer a thread: PyStemmer's are not safe to share."""
 
 
-@lru_cache(maxsize=50_000)
 def _stem(word: str) -> str:
     if not hasattr(_local, "stemmer"):
         from Stemmer import Stemmer
@@ -57,23 +56,23 @@ def terms(text: str, for_query: bool = False) -> list[str]:
     A query drops its stop words unless it has nothing else; the index keeps them, so that a query
     made of stop words alone (The Who) still finds its passages.
     """
-    found = [term for match in _TOKEN.finditer(simplify(text)) for term in _expand(match, for_query) if term]
+    found: list[str] = []
+    for match in _TOKEN.finditer(simplify(text)):
+        kind, token = match.lastgroup, match.group()
+        found += _word_terms(token) if kind == "word" else _expand(kind, token, for_query)
     if for_query:
         return [term for term in found if term not in STOP_WORDS] or found
     return found
 
 
-def _expand(match: re.Match[str], for_query: bool) -> list[str]:
-    token, kind = match.group(), match.lastgroup
+def _expand(kind: str | None, token: str, for_query: bool) -> list[str]:
     if kind == "han":
         return _han_terms(token, for_query)
     if kind == "unspaced":
         return [token[i : i + 2] for i in range(max(1, len(token) - 1))]
     if kind == "number":
         return _number_terms(token)
-    if kind == "acronym":
-        return [token.replace(".", "").casefold()]
-    return _word_terms(token)
+    return [token.replace(".", "").casefold()]
 
 
 def _han_terms(run: str, for_query: bool) -> list[str]:
@@ -95,16 +94,18 @@ def _number_terms(token: str) -> list[str]:
     return [".".join(parts[:n]) for n in range(2, len(parts) + 1)]
 
 
-def _word_terms(token: str) -> list[str]:
-    """An English word to its stem; a compound to its whole (separators dropped) and its parts."""
+@lru_cache(maxsize=50_000)
+def _word_terms(token: str) -> tuple[str, ...]:
+    """An English word to its stem; a compound to its whole (separators dropped) and its parts. Remembered."""
     if token.isalpha() and token[1:].islower():  # nearly all words
-        return [_stem(token.casefold())]
+        return (_stem(token.casefold()),)
     token = _POSSESSIVE.sub("", token).replace("'", "").replace("’", "")
     pieces = [p for piece in _PIECE.findall(token) for p in _CAMEL.split(piece)]
     if len(pieces) <= 1:
-        return [token.casefold() if token[-1:] in "+#" else _stem(token.casefold().strip("_"))]
-    stems = [_stem(piece.casefold()) for piece in pieces]
+        whole = token.casefold() if token[-1:] in "+#" else _stem(token.casefold().strip("_"))
+        return (whole,) if whole else ()
+    stems = tuple(_stem(piece.casefold()) for piece in pieces)
     plain = all(piece.isalpha() and len(piece) > 1 for piece in pieces)
     if plain and "_" not in token and not _CAMEL.search(token):
         return stems  # well-known, and/or: words that stand side by side; but e-mail is also email
-    return ["".join(pieces).casefold(), *stems]
+    return ("".join(pieces).casefold(), *stems)
