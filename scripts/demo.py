@@ -6,11 +6,12 @@ import logging
 import sys
 import time
 import tomllib
+from functools import partial
 from pathlib import Path
 
 from lunheng import KnowledgeBase, Settings
-from lunheng.cli.ask import show_event
-from lunheng.cli.common import SMALL_LLM, bar, ingest_progress, out
+from lunheng.cli.answer_view import show_answer
+from lunheng.cli.common import SMALL_LLM, bar, ingest_progress, out, outcomes
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,14 +26,12 @@ def main() -> None:
     with KnowledgeBase.open(ROOT / "demo-kb", settings) as kb:
         with bar("indexing examples/handbook", quiet=False) as advance:
             report = kb.sync(ROOT / "examples" / "handbook", progress=ingest_progress(advance))
-        counts = ", ".join(f"{count} {status}" for status, count in report.counts.items())
-        out.print(f"[bold]examples/handbook[/]: {counts} ({time.monotonic() - started:.1f} s)")
+        out.print(f"[bold]examples/handbook[/]: {outcomes(report.counts)} ({time.monotonic() - started:.1f} s)")
         for item in report.failed:
             out.print(f"failed {item.source}: {item.reason}", markup=False)
         for number, case in enumerate((q for q in questions if q["set"] == "demo"), start=1):
             out.rule(f"[bold]{number}. {case['question']}[/]")
-            for event in kb.ask_stream(case["question"]):
-                show_event(event, times=True)
+            show_answer(partial(kb.ask_stream, case["question"]), times=True)
     out.rule(f"done in {time.monotonic() - started:.0f} s")
     out.print('Your own documents:  lunheng sync DIR --kb kb   then   lunheng ask "..." --kb kb')
     if report.failed:

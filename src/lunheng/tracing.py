@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,18 @@ from typing import Any
 from lunheng.types import Stage, Trace
 
 log = logging.getLogger("lunheng")
+
+_watcher: ContextVar[Callable[[str], None] | None] = ContextVar("lunheng_stage_watcher", default=None)
+
+
+@contextmanager
+def watching(on_stage: Callable[[str], None]) -> Iterator[None]:
+    """Within the block, ``on_stage`` hears the name of every stage as it begins: what a person who waits is shown."""
+    token = _watcher.set(on_stage)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
 
 
 @dataclass
@@ -46,6 +59,8 @@ class Tracer:
     def stage(self, name: str, **given: Any) -> Iterator[StageRecord]:
         """Time a stage; it is recorded also when it raises."""
         record = StageRecord(name, given)
+        if (watcher := _watcher.get()) is not None:
+            watcher(name)
         start = time.perf_counter()
         try:
             yield record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -12,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from lunheng.cli import common
 from lunheng.cli.main import app
+from lunheng.errors import LunhengError
 
 ROOT = Path(__file__).resolve().parents[2]
 HANDBOOK = ROOT / "examples" / "handbook"
@@ -36,6 +40,13 @@ def run(*arguments: str, code: int = 0) -> str:
     return result.stdout
 
 
+def failure(*arguments: str) -> str:
+    """The message of a command that is refused."""
+    with pytest.raises(LunhengError) as caught:
+        CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    return str(caught.value)
+
+
 def as_json(*arguments: str, code: int = 0) -> Any:
     return json.loads(run(*arguments, "--json", code=code))
 
@@ -44,7 +55,9 @@ def test_sync_reports_what_became_of_each_file(home: Path) -> None:
     first = as_json("sync", str(HANDBOOK), "--kb", str(home))
     assert first["counts"] == {"added": 11}
     assert {"source", "status", "reason", "chunks", "warnings"} == set(first["items"][0])
-    assert as_json("add", str(HANDBOOK), "--kb", str(home))["counts"] == {"unchanged": 11}
+    assert all(item["chunks"] > 0 for item in first["items"])
+    again = as_json("add", str(HANDBOOK), "--kb", str(home))
+    assert again["counts"] == {"unchanged": 11} and {item["chunks"] for item in again["items"]} == {None}
 
 
 def test_list_and_status(home: Path) -> None:
@@ -54,14 +67,21 @@ def test_list_and_status(home: Path) -> None:
     assert len(as_json("list", "--kb", str(home), "--filter", 'source_type == "docx"')) == 2
     status = as_json("status", "--kb", str(home))
     assert status["documents"] == 11 and status["chunks"] > 50 and status["embedder"] == "multilingual-e5-small"
+    shown = run("status", "--kb", str(home))
+    assert f"sync {HANDBOOK}: done, 11 added (" in shown and "add 11 files: done, 11 unchanged (" in shown
+    assert "{" not in shown
+    assert "报销制度-2025-已废止.txt" in run("list", "--kb", str(home)), "a name is never cut"
 
 
 def test_search(home: Path) -> None:
     found = as_json("search", "陪产假", "-k", "3", "--kb", str(home))
-    assert set(found) == {"query", "confidence", "hits"} and len(found["hits"]) == 3
+    assert set(found) == {"query", "confidence", "hits", "warnings"} and len(found["hits"]) == 3
     assert {"chunk", "score", "kind", "scores", "ranks"} == set(found["hits"][0])
     assert "20 天" in "".join(h["chunk"]["text"] for h in found["hits"])
-    assert "员工手册.pdf" in run("search", "陪产假", "-k", "3", "--kb", str(home))
+    shown = run("search", "when does the paternity leave have to be taken", "-k", "3", "--kb", str(home))
+    assert "员工手册.pdf p. 2 › 第三章 休假 › 3.3 其他假期" in shown and "陪产假：20 天" in shown
+    assert "the reranker's; higher is better" in shown
+    assert "cosine" in run("search", "陪产假", "-k", "3", "--kb", str(home), "--mode", "dense")
 
 
 def test_ask_has_the_documented_shape(home: Path) -> None:
@@ -70,8 +90,64 @@ def test_ask_has_the_documented_shape(home: Path) -> None:
     assert answer["citations"] and set(answer["citations"][0]) == CITATION
     assert answer["verdict"] in ("supported", "partly", "unsupported") and 0 <= answer["confidence"] <= 1
     assert {"name", "seconds", "given", "result", "warnings"} == set(answer["trace"]["stages"][0])
+    assert answer["answered"] and all(c["supported"] != "unsupported" for c in answer["citations"])
     shown = run("ask", "陪产假有几天？", "--kb", str(home), "--times")
     assert "Verdict" in shown and "Sources" in shown and "20 天" in shown and "Time" in shown
+    assert shown.count("（以下为资料原文摘录") == 1, "what no model wrote is shown once"
+
+
+def test_an_unanswered_question_cites_nothing_as_support(home: Path) -> None:
+    answer = as_json("ask", "What is the CEO's shoe size?", "--kb", str(home))
+    assert answer["answered"] is False and answer["verdict"] == "unsupported"
+    assert answer["citations"] and {c["supported"] for c in answer["citations"]} == {"unsupported"}
+    assert "Closest passages" in run("ask", "What is the CEO's shoe size?", "--kb", str(home))
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What a person would see of standard error."""
+    seen = io.StringIO()
+    monkeypatch.setattr(common, "err", Console(file=seen, force_terminal=True, width=100))
+    return seen
+
+
+def test_a_person_who_waits_is_told_what_is_done(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = terminal(monkeypatch)
+    shown = run("ask", "陪产假有几天？", "--kb", str(home))
+    assert "loading the models…" in seen.getvalue()
+    assert "…" not in shown.split("Checked answer")[0], "the status is not part of the result"
+
+
+@pytest.mark.parametrize("command", ["ask", "search"])
+def test_json_is_silent_while_it_works(home: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = terminal(monkeypatch)
+    as_json(command, "陪产假有几天？", "--kb", str(home))
+    assert seen.getvalue() == ""
+
+
+def test_a_pipe_gets_no_status(home: Path) -> None:
+    result = CliRunner().invoke(app, ["ask", "陪产假有几天？", "--kb", str(home)])
+    assert result.stderr == ""
+
+
+def test_chat_answers_and_goes_on_after_an_error(home: Path) -> None:
+    result = CliRunner().invoke(app, ["chat", "--kb", str(home)], input="陪产假有几天？\n\nWho is on call?\n")
+    assert result.exit_code == 0 and result.output.count("Verdict") == 2
+    wrong = CliRunner().invoke(app, ["chat", "--kb", str(home), "--filter", "langage == 1"], input="a\nb\n")
+    assert wrong.exit_code == 0 and wrong.stderr.count("did you mean 'language'?") == 2
+
+
+def test_a_misspelt_field_is_an_error_and_an_unknown_key_a_note(home: Path) -> None:
+    for command in (["search", "年假"], ["ask", "年假？"], ["list"]):
+        assert "did you mean 'language'?" in failure(*command, "--kb", str(home), "--filter", 'langage == "zh"')
+    unknown = ("--kb", str(home), "--filter", 'room == "4"')
+    note = "filter: no document has the field 'room'"
+    found = as_json("search", "年假", *unknown)
+    assert found["hits"] == [] and note in found["warnings"][0]
+    assert any(note in w for s in as_json("ask", "年假？", *unknown)["trace"]["stages"] for w in s["warnings"])
+    for command in (["list"], ["list", "--json"], ["search", "年假"]):
+        shown = CliRunner().invoke(app, [*command, *unknown])
+        assert shown.exit_code == 0 and note in shown.stderr
+    assert as_json("list", "--kb", str(home), "--filter", 'owner == "Tomas Brandvold"')
 
 
 def test_parse_and_chunk() -> None:
@@ -120,6 +196,36 @@ def test_a_bad_file_makes_the_exit_code_one(tmp_path: Path) -> None:
     (tmp_path / "good.md").write_text("# Good\n\ntext", encoding="utf-8")
     report = as_json("add", str(tmp_path), "--kb", str(tmp_path / "kb"), code=1)
     assert report["counts"] == {"added": 1, "failed": 1}
+    shown = CliRunner().invoke(app, ["sync", str(tmp_path), "--kb", str(tmp_path / "kb")])
+    assert shown.exit_code == 1 and shown.stdout == "1 unchanged, 1 failed\n"
+    assert shown.stderr.count("empty.md") == 1
+    status = run("status", "--kb", str(tmp_path / "kb"))
+    assert "1 document, 1 chunk, " in status and "done, 1 unchanged, 1 failed" in status
+    assert "1 document, 1 chunk: sound" in run("check", "--kb", str(tmp_path / "kb"))
+
+
+def test_what_does_not_exist_makes_no_knowledge_base(tmp_path: Path) -> None:
+    for command in ("add", "sync"):
+        message = failure(command, str(tmp_path / "nowhere"), "--kb", str(tmp_path / "kb"))
+        assert "no such file or folder" in message
+    assert not (tmp_path / "kb").exists()
+
+
+def test_a_file_where_a_folder_belongs_and_the_other_way_round(tmp_path: Path) -> None:
+    file = tmp_path / "file.md"
+    file.write_text("# One", encoding="utf-8")
+    assert "is a file" in failure("sync", str(tmp_path), "--kb", str(file))
+    assert "lunheng add" in CliRunner().invoke(app, ["sync", str(file), "--kb", str(tmp_path / "kb")]).stderr
+    made = CliRunner().invoke(app, ["backup", str(tmp_path), "--kb", str(tmp_path / "kb")])
+    assert made.exit_code == 2 and "is a folder" in made.stderr
+
+
+def test_an_empty_question_is_refused_and_an_empty_knowledge_base_is_told(home: Path, tmp_path: Path) -> None:
+    for command in ("ask", "search"):
+        assert "is empty" in failure(command, " ", "--kb", str(home))
+    (tmp_path / "docs").mkdir()
+    run("sync", str(tmp_path / "docs"), "--kb", str(tmp_path / "kb"))
+    assert "lunheng sync FOLDER" in run("search", "年假", "--kb", str(tmp_path / "kb"))
 
 
 def test_a_group_without_a_user_is_refused(home: Path) -> None:

@@ -43,6 +43,19 @@ def test_path_and_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         run("path", TINY_LLM, "--kb", str(tmp_path))
 
 
+def test_a_place_that_is_none_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["pull", TINY_LLM, "--place", "bogus", "--kb", str(tmp_path)], env={"COLUMNS": "200"}
+    )
+    assert result.exit_code == 2
+    assert "bogus: not among package, hub, modelscope, url, folder" in result.stderr
+
+
+def test_pull_of_a_model_that_is_here_says_so(tmp_path: Path) -> None:
+    model_folder(TINY_LLM)
+    assert "already here" in run("pull", TINY_LLM, "--kb", str(tmp_path))
+
+
 def test_pull_says_the_size_before_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUNHENG_CACHE", str(tmp_path / "cache"))
     result = CliRunner().invoke(app, ["pull", TINY_LLM, "--place", "package", "--kb", str(tmp_path)])

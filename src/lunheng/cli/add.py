@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from lunheng.cli.common import DEFAULT_FOLDER, AsJson, Folder, bar, ingest_progress, opened, parse_metadata, show_ingest
+from lunheng.cli.common import (
+    DEFAULT_FOLDER,
+    AsJson,
+    Folder,
+    bar,
+    ingest_progress,
+    insist_on,
+    opened,
+    parse_metadata,
+    show_ingest,
+)
 
 Collection = Annotated[
     str | None,
@@ -27,6 +37,7 @@ def add(
 ) -> None:
     """Add files and folders; unchanged ones cost a hash, bad ones are reported and skipped."""
     metadata = parse_metadata(meta)
+    insist_on(paths)
     with opened(kb, must_exist=False) as base, bar("adding", as_json) as advance:
         report = base.add(paths, collection=collection, acl=acl, metadata=metadata, progress=ingest_progress(advance))
     show_ingest(report, as_json)

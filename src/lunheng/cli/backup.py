@@ -18,6 +18,8 @@ def backup(
     """Write the knowledge base to one file, as of now; others may go on reading and writing."""
     from lunheng.ingest.backup import backup as write
 
+    if file.is_dir():
+        raise typer.BadParameter(f"{file} is a folder; name the file to write, as {file}/kb.zip", param_hint="FILE")
     made = write(kb, file)
     if as_json:
         print_json(made)

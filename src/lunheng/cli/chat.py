@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from lunheng.cli.ask import Strategy, checked_strategy, show_event
-from lunheng.cli.common import DEFAULT_FOLDER, As, Folder, Groups, Small, Where, err, opened, out, principal
+from collections.abc import Iterator
+from functools import partial
+
+from lunheng.cli.answer_view import show_answer
+from lunheng.cli.ask import Strategy, checked_strategy
+from lunheng.cli.common import DEFAULT_FOLDER, As, Folder, Groups, Small, Waiting, Where, err, opened, out, principal
 from lunheng.errors import LunhengError
-from lunheng.types import AnswerDone, Message
+from lunheng.types import AnswerEvent, Message
 
 
 def chat(
@@ -17,26 +21,36 @@ def chat(
     small: Small = False,
 ) -> None:
     """Talk with the documents; follow-up questions are understood. End with Ctrl-D."""
+    chosen, who = checked_strategy(strategy), principal(user, group)
     history: list[Message] = []
     with opened(kb, small=small) as base:
-        out.print("[dim]Ask in any language; Ctrl-D ends.[/]")
-        while True:
-            try:
-                question = input("\n> ").strip()
-            except EOFError:
-                return
+
+        def events(question: str) -> Iterator[AnswerEvent]:
+            return base.ask_stream(question, strategy=chosen, filter=where, principal=who)
+
+        out.print("[dim]Ask in any language; Ctrl-C stops an answer, Ctrl-D ends.[/]")
+        while (question := _read()) is not None:
             if not question:
                 continue
             try:
-                standalone = base.condense(history, question)
+                with Waiting() as waiting:
+                    waiting.say("understanding the question…")
+                    standalone = base.condense(history, question)
                 if standalone != question:
-                    out.print(f"[dim]understood as: {standalone}[/]")
-                for event in base.ask_stream(
-                    standalone, strategy=checked_strategy(strategy), filter=where, principal=principal(user, group)
-                ):
-                    show_event(event)
-                    if isinstance(event, AnswerDone):
-                        history += [Message("user", standalone), Message("assistant", event.answer.text)]
+                    out.print(f"understood as: {standalone}", style="dim", markup=False)
+                answer = show_answer(partial(events, standalone))
+                history += [Message("user", standalone), Message("assistant", answer.text)]
             except LunhengError as error:
                 err.print("[bold red]error:[/] ", end="")
                 err.print(str(error), markup=False)
+            except KeyboardInterrupt:
+                err.print("\n[yellow]stopped[/]")
+
+
+def _read() -> str | None:
+    """The next question; None where the person has ended it."""
+    try:
+        return input("\n> ").strip()
+    except (EOFError, KeyboardInterrupt):
+        out.print()
+        return None

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lunheng.cli.common import DEFAULT_FOLDER, AsJson, Folder, opened, out, print_json
+from lunheng.cli.common import DEFAULT_FOLDER, AsJson, Folder, counted, opened, out, print_json
 
 
 def check(
@@ -26,6 +26,6 @@ def check(
             state = "[green]mended[/]" if finding.repaired else f"[red]found[/], mend with: {finding.repair}"
             out.print(f"{finding.count} {finding.what}: {state}")
         sound = "[green]sound[/]" if report.sound else "[red]not sound[/]"
-        out.print(f"{report.documents} documents, {report.chunks} chunks: {sound}")
+        out.print(f"{counted(report.documents, 'document')}, {counted(report.chunks, 'chunk')}: {sound}")
     if not report.sound:
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lunheng.cli.common import AsJson, out, print_json
+from lunheng.cli.common import AsJson, counted, out, print_json
 
 
 def chunk(
@@ -25,16 +25,17 @@ def chunk(
     settings = Settings.load()
     changes = {name: value for name, value in (("strategy", strategy), ("size", size)) if value is not None}
     chunking = settings.chunking.model_copy(update=changes)
+    document = parse_file(file, settings.parsing)
     embedder = load_embedder(settings.models)
-    chunks = make_chunker(chunking, embedder.tokenizer, embedder.window).split(parse_file(file, settings.parsing))
+    chunks = make_chunker(chunking, embedder.tokenizer, embedder.window).split(document)
     if as_json:
         print_json(chunks)
         return
     for c in chunks:
         m = c.metadata
         page = f" page {m.page_number}" if m.page_number else ""
-        out.rule(f"{m.chunk_index}  {m.token_count} tokens  {c.start}-{c.end}{page}  {c.kind}", align="left")
+        out.rule(f"{m.chunk_index}  {counted(m.token_count, 'token')}  {c.start}-{c.end}{page}  {c.kind}", align="left")
         if c.prefix:
             out.print(c.prefix, style="dim cyan", markup=False)
         out.print(c.text, markup=False)
-    out.print(f"{len(chunks)} chunks")
+    out.print(counted(len(chunks), "chunk"))

@@ -1,4 +1,4 @@
-"""What every command shares: the knowledge base's folder, ``--json``, progress bars, exit codes.
+"""What every command shares: the knowledge base's folder, ``--json``, progress and status, counts, exit codes.
 
 Called by the commands.
 """
@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.status import Status
 
 from lunheng.types import to_jsonable
 
@@ -39,6 +41,71 @@ Groups = Annotated[list[str] | None, typer.Option("--group", help="A group of th
 Small = Annotated[bool, typer.Option("--small", help="Use the 0.5B language model: faster, less careful.")]
 DEFAULT_FOLDER = Path("kb")
 SMALL_LLM = "qwen2.5-coder-0.5b-instruct"
+
+
+_OUTCOMES = ("added", "updated", "removed", "unchanged", "skipped", "failed")
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """``1 chunk``, ``2 chunks``."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def outcomes(counts: Mapping[str, Any]) -> str:
+    """``2 added, 1 failed``: what became of the documents, those that failed last."""
+    return ", ".join(f"{counts[name]} {name}" for name in _OUTCOMES if counts.get(name))
+
+
+def insist_on(paths: Iterable[Path]) -> None:
+    """Before a knowledge base is made for them: the paths must exist.
+
+    Raises:
+        NotFoundError: one does not.
+    """
+    from lunheng.errors import NotFoundError
+
+    for path in paths:
+        if not path.expanduser().exists():
+            raise NotFoundError(f"{path}: no such file or folder")
+
+
+def show_notes(warnings: Iterable[str]) -> None:
+    """Warnings of a result, each once, on standard error."""
+    for warning in dict.fromkeys(warnings):
+        err.print("[yellow]note[/]: ", end="")
+        err.print(warning, markup=False)
+
+
+class Waiting:
+    """A line on standard error that says what is being done, gone when it is done; nothing where no one watches."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._shown = err.is_terminal and not quiet
+        self._status: Status | None = None
+
+    def __enter__(self) -> Waiting:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def say(self, what: str) -> None:
+        """Show ``what`` until something else is said."""
+        if not self._shown:
+            return
+        if self._status is None:
+            self._status = err.status(what)
+            self._status.start()
+        else:
+            self._status.update(what)
+
+    def stop(self) -> None:
+        """Take the line away, before anything is printed."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
 
 
 def print_json(value: Any) -> None:
@@ -69,6 +136,8 @@ def opened(
     from lunheng.ingest.backup import CATALOG_NAME
     from lunheng.knowledge import KnowledgeBase
 
+    if folder.is_file():
+        raise NotFoundError(f"{folder}: is a file; --kb takes the folder of a knowledge base")
     if must_exist and not (folder / CATALOG_NAME).is_file():
         raise NotFoundError(f"{folder}: holds no knowledge base yet; make one with: lunheng sync FOLDER")
     settings = Settings.load(folder)
@@ -111,7 +180,7 @@ def show_ingest(report: IngestReport, as_json: bool) -> None:
             for warning in item.warnings:
                 err.print("[yellow]warning[/] ", end="")
                 err.print(f"{item.source}: {warning}", markup=False)
-        out.print(", ".join(f"{count} {status}" for status, count in sorted(report.counts.items())) or "nothing to do")
+        out.print(outcomes(report.counts) or "nothing to do: no files were found")
     if report.failed:
         raise typer.Exit(1)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from lunheng.cli.common import AsJson, bar, err, ingest_progress, out, print_json
+from lunheng.cli.common import AsJson, bar, counted, err, ingest_progress, out, print_json
 
 app = typer.Typer(no_args_is_help=True, help="Measure quality.")
 
@@ -70,4 +70,6 @@ def retrieval(
         return
     for name, interval in measured.metrics.items():
         out.print(f"{name:>10}  {interval.mean:.4f}  [dim]95% {interval.low:.4f}-{interval.high:.4f}[/]")
-    out.print(f"{measured.queries} queries, {measured.seconds / measured.queries * 1000:.1f} ms each")
+    out.print(
+        f"{counted(measured.queries, 'query', 'queries')}, {measured.seconds / measured.queries * 1000:.1f} ms each"
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import sys
 
 import typer
@@ -76,6 +78,13 @@ def main() -> None:
     except LunhengError as error:
         err.print("[bold red]error:[/] ", end="")
         err.print(str(error), markup=False)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # whoever read has read enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        err.print("[bold red]error:[/] ", end="")
+        err.print(f"{error.filename or 'input/output'}: {error.strerror or error}", markup=False)
         sys.exit(1)
     except KeyboardInterrupt:
         err.print("[yellow]interrupted[/]; what was finished is kept, and the next run goes on from there")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.console import Console
@@ -72,10 +72,14 @@ def pull_models(
     as_json: AsJson = False,
 ) -> None:
     """Fetch models: says the size first, goes on where it stopped, and verifies what came."""
+    from lunheng.config import Place as PlaceKind
     from lunheng.models.download import pull
     from lunheng.models.registry import Registry
     from lunheng.models.store import installed
 
+    known = get_args(PlaceKind)
+    if unknown := [kind for kind in place or () if kind not in known]:
+        raise typer.BadParameter(f"{', '.join(unknown)}: not among {', '.join(known)}", param_hint="--place")
     settings = _settings(kb)
     registry = Registry.load(settings.registry)
     kinds: Any = tuple(place) if place else settings.places
@@ -86,6 +90,7 @@ def pull_models(
     results = []
     for name in wanted:
         started = time.monotonic()
+        here = not force and name in registry and installed(name) is not None
         with _bar(as_json) as on_progress:
             folder = pull(name, registry=registry, places=kinds, force=force, on_progress=on_progress)
         there = installed(name)
@@ -93,7 +98,7 @@ def pull_models(
         result = {"name": name, "path": str(folder), "place": there[1].place if there else None, "bytes": size}
         results.append({**result, "seconds": round(time.monotonic() - started, 1)})
         if not as_json:
-            out.print(f"{name}: {size / 1e6:.0f} MB in {folder}")
+            out.print(f"{name}: {'already here, ' if here else ''}{size / 1e6:.0f} MB in {folder}")
     if as_json:
         print_json(results)
 
@@ -147,7 +152,9 @@ def _row(entry: ModelEntry) -> dict[str, Any]:
 def _bar(quiet: bool) -> Iterator[Callable[[Progress], None]]:
     """The size in a line, then a bar in bytes on standard error."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Bars(*columns, TimeRemainingColumn(), console=err, transient=True, disable=quiet) as bars:
+    with Bars(
+        *columns, TimeRemainingColumn(), console=err, transient=True, disable=quiet or not err.is_terminal
+    ) as bars:
         task = bars.add_task("", total=None, visible=False)
 
         def show(progress: Progress) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lunheng.cli.common import AsJson, err, out, print_json
+from lunheng.cli.common import AsJson, counted, err, out, print_json
 
 
 def parse(file: Annotated[Path, typer.Argument(help="The file to read.")], as_json: AsJson = False) -> None:
@@ -21,7 +21,7 @@ def parse(file: Annotated[Path, typer.Argument(help="The file to read.")], as_js
         return
     out.print(
         f"[bold]{document.title or file.name}[/]  [dim]{document.source_type}, {document.language}, "
-        f"{len(document.elements)} elements, {len(document.text)} characters[/]"
+        f"{counted(len(document.elements), 'element')}, {counted(len(document.text), 'character')}[/]"
     )
     for element in document.elements:
         page = f"p{element.page} " if element.page else ""

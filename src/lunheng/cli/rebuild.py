@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lunheng.cli.common import DEFAULT_FOLDER, AsJson, Folder, bar, opened, out, print_json
+from lunheng.cli.common import DEFAULT_FOLDER, AsJson, Folder, bar, counted, opened, out, print_json
 
 
 def rebuild(
@@ -24,4 +24,4 @@ def rebuild(
     if as_json:
         print_json(found)
     else:
-        out.print(f"rebuilt: {found['chunks']} chunks, embedder {found['embedder']}")
+        out.print(f"rebuilt: {counted(found['chunks'], 'chunk')}, embedder {found['embedder']}")

@@ -10,7 +10,10 @@ from lunheng.cli.common import DEFAULT_FOLDER, AsJson, Folder, opened, show_inge
 
 
 def remove(
-    names: Annotated[list[str], typer.Argument(help="Document ids, files or folders, as `lunheng list` shows them.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(help="Files, folders or document ids (`lunheng list` shows files, with --json also ids)."),
+    ],
     kb: Folder = DEFAULT_FOLDER,
     as_json: AsJson = False,
 ) -> None:

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from lunheng.cli.add import Acl, Collection, Meta
-from lunheng.cli.common import DEFAULT_FOLDER, AsJson, Folder, bar, ingest_progress, opened, parse_metadata, show_ingest
+from lunheng.cli.common import (
+    DEFAULT_FOLDER,
+    AsJson,
+    Folder,
+    bar,
+    ingest_progress,
+    insist_on,
+    opened,
+    parse_metadata,
+    show_ingest,
+)
 
 
 def sync(
@@ -21,6 +31,9 @@ def sync(
 ) -> None:
     """Make the knowledge base agree with a folder: added, changed and removed files propagate."""
     metadata = parse_metadata(meta)
+    insist_on([folder])
+    if folder.is_file():
+        raise typer.BadParameter(f"{folder} is a file; add it with: lunheng add {folder}", param_hint="FOLDER")
     with opened(kb, must_exist=False) as base, bar("syncing", as_json) as advance:
         report = base.sync(folder, collection=collection, acl=acl, metadata=metadata, progress=ingest_progress(advance))
     show_ingest(report, as_json)
