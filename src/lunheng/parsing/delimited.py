@@ -12,7 +12,7 @@ from pathlib import Path
 from lunheng.errors import LimitError
 from lunheng.parsing.builder import DocumentBuilder, clean_text, read_bytes
 from lunheng.parsing.encoding import decode
-from lunheng.parsing.tables import markdown_table
+from lunheng.parsing.tables import markdown_table, split_titles
 from lunheng.types import Document, Limits
 
 _DELIMITERS = ",;\t|"
@@ -39,7 +39,10 @@ class DelimitedParser:
                 )
             rows.append(row)
         builder.title = source.stem
-        builder.add("table", markdown_table(rows))
+        titles, below = split_titles(rows)
+        for title in titles:
+            builder.heading(title, 1)
+        builder.add("table", markdown_table(below), caption=" ".join(titles) or None)
         return builder.build()
 
 

@@ -1,38 +1,31 @@
 """PDF: reading order, paragraphs, headings, without running headers and page numbers.
 
-Called by ``dispatch`` for pdf. Pages are read one at a time (``pdf_glyphs``, ``pdf_layout``); what
-needs the whole document (repeated lines, the size of body text, the outline) is decided at the end
-over its lines.
+Called by ``dispatch`` for pdf. Pages are read one at a time (``pdf_rules``, ``pdf_glyphs``,
+``pdf_tables``, ``pdf_layout``); what needs the whole document (repeated lines, the size of body text,
+the outline) is decided at the end over its lines (``pdf_structure``).
 """
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from lunheng.errors import EncryptedError, LimitError, ParseError
 from lunheng.parsing.builder import DocumentBuilder, read_bytes
-from lunheng.parsing.numbering import heading_level, is_strong_heading
 from lunheng.parsing.ocr import OcrLine, engine_name, recognise
 from lunheng.parsing.office import meaningful_title
-from lunheng.parsing.pdf_glyphs import PageText, Segment, read_page
-from lunheng.parsing.pdf_layout import Line, is_bullet, join_lines, page_lines, starts_paragraph
-from lunheng.types import BBox, Document, Limits
+from lunheng.parsing.pdf_glyphs import PageText, read_page
+from lunheng.parsing.pdf_layout import Line, page_lines
+from lunheng.parsing.pdf_rules import read_rules
+from lunheng.parsing.pdf_structure import Structure, squeezed
+from lunheng.parsing.pdf_tables import find_grids, take_tables
+from lunheng.types import Document, Limits
 
 MARGIN = 0.12
 """Running headers and footers stand in this share of the page at its top and bottom."""
-HEADING_RATIO = 1.12
-"""A heading's font is at least so much larger than the body's, where size alone makes it one."""
-MAX_HEADING_CHARACTERS = 120
-MAX_HEADING_LINES = 5
-MAX_LARGE_HEADING_CHARACTERS = 250
-"""Titles in a larger font may run longer."""
 _PAGE_NUMBER = re.compile(
     r"[\W_]*(?:page|p\.|第)?\s*(?:\d{1,4}|[ivxlc]{1,6})\s*(?:页|(?:/|of|共)\s*\d{1,4}\s*页?)?[\W_]*$", re.I
 )
@@ -61,7 +54,7 @@ class PdfParser:
             outline = _outline_levels(pdf)
         finally:
             pdf.close()
-        _Structure(lines, outline, pictures, builder).write()
+        Structure(lines, outline, pictures, builder).write()
         return builder.build()
 
     def _read_pages(
@@ -81,7 +74,8 @@ class PdfParser:
                 damaged.append(number)
                 continue
             try:
-                text = read_page(page)
+                grids = find_grids(read_rules(page))
+                text = read_page(page, [(b.place, b.start, b.end) for grid in grids for b in grid.borders])
                 heights[number] = text.height
                 if text.sideways:
                     sideways.append(number)
@@ -92,7 +86,8 @@ class PdfParser:
                     else:
                         recognised[number] = found
                         continue
-                lines.extend(page_lines(text.segments, number))
+                tables, rest = take_tables(grids, text.segments)
+                lines.extend(page_lines(rest, number, tables))
             finally:
                 page.close()
         if unread:
@@ -176,14 +171,10 @@ def _outline_levels(pdf: Any) -> dict[tuple[int, str], int]:
     for bookmark in pdf.get_toc(max_depth=6):
         destination = bookmark.get_dest()
         index = destination.get_index() if destination is not None else None
-        title = _squeezed(bookmark.get_title())
+        title = squeezed(bookmark.get_title())
         if index is not None and title:
             levels.setdefault((index + 1, title), bookmark.level + 1)
     return levels
-
-
-def _squeezed(text: str) -> str:
-    return re.sub(r"\W+", "", text).casefold()
 
 
 def without_running_lines(lines: list[Line], heights: dict[int, float]) -> list[Line]:
@@ -221,165 +212,8 @@ def _by_page(lines: list[Line]) -> dict[int, list[Line]]:
 
 def _running_key(line: Line, page_height: float) -> tuple[str, bool]:
     """The same for a line that differs only by a number, at the same end of the page."""
-    return re.sub(r"\d+|\b[ivxlc]+\b", "#", _squeezed_keep(line.text)), line.top < page_height / 2
+    return re.sub(r"\d+|\b[ivxlc]+\b", "#", _without_spaces(line.text)), line.top < page_height / 2
 
 
-def _squeezed_keep(text: str) -> str:
+def _without_spaces(text: str) -> str:
     return "".join(text.split()).casefold()
-
-
-class _Structure:
-    """Paragraphs and headings out of the lines of a whole document."""
-
-    def __init__(
-        self,
-        lines: list[Line],
-        outline: dict[tuple[int, str], int],
-        recognised: dict[int, list[OcrLine]],
-        builder: DocumentBuilder,
-    ) -> None:
-        self._lines = lines
-        self._outline = outline
-        self._recognised = recognised
-        self._builder = builder
-        self._body = _body_size(lines)
-        self._pitch = _usual_pitch(lines)
-        self._levels = self._size_levels()
-
-    def write(self) -> None:
-        pending = dict(self._recognised)
-        for block in self._blocks():
-            for page in sorted(p for p in pending if p < block[0].page):
-                self._write_recognised(page, pending.pop(page))
-            self._write_block(block)
-        for page in sorted(pending):
-            self._write_recognised(page, pending[page])
-
-    def _blocks(self) -> Iterator[list[Line]]:
-        block: list[Line] = []
-        for line in self._lines:
-            if block and (
-                self._is_heading_line(line) != self._is_heading_line(block[-1])
-                or starts_paragraph(block[-1], line, self._pitch.get(_bucket(line.size), line.height))
-            ):
-                yield block
-                block = []
-            block.append(line)
-        if block:
-            yield block
-
-    def _is_heading_line(self, line: Line) -> bool:
-        return (line.page, _squeezed(line.text)) in self._outline or is_strong_heading(line.text)
-
-    def _write_block(self, block: list[Line]) -> None:
-        text = ""
-        for line in block:
-            text = join_lines(text, line.text)
-        text = text.replace("\u00ad", "-" if text.endswith("\u00ad") else "")
-        page = block[0].page
-        bbox = _bbox([line for line in block if (line.page, line.flow) == (page, block[0].flow)])
-        level = self._heading_level(block, text)
-        if level is not None:
-            self._builder.heading(text, level, page=page, bbox=bbox)
-        else:
-            kind = "list" if is_bullet(block[0].text) else "paragraph"
-            self._builder.add("list" if kind == "list" else "paragraph", text, page=page, bbox=bbox)
-
-    def _heading_level(self, block: list[Line], text: str) -> int | None:
-        first = block[0]
-        outlined = self._outline.get((first.page, _squeezed(text)))
-        if outlined is not None:
-            return outlined
-        if len(block) > MAX_HEADING_LINES or len(text) > MAX_LARGE_HEADING_CHARACTERS:
-            return None
-        if not any(c.isalpha() for c in text):
-            return None
-        by_size = self._levels.get(_bucket(first.size))
-        if by_size is not None and not text.endswith(("。", "，", ",", ";", "；")):
-            return by_size
-        if len(text) > MAX_HEADING_CHARACTERS:
-            return None
-        numbered = heading_level(text)
-        if numbered is not None and len(block) == 1 and (first.bold or is_strong_heading(text)):
-            return min(len(self._levels) + 1, 6) if not is_strong_heading(text) else numbered
-        stands_alone = len(block) == 1 and first.x1 < first.right - 0.15 * (first.right - first.left)
-        if first.bold and stands_alone and len(text) <= 60 and not text.endswith(("。", ".", "，", ",", ":", "：")):
-            return min(len(self._levels) + 1, 6)
-        return None
-
-    def _size_levels(self) -> dict[int, int]:
-        """Heading level by font size: the sizes plainly above the body's, largest first, that little text has."""
-        amount: Counter[int] = Counter()
-        for line in self._lines:
-            amount[_bucket(line.size)] += len(line.text)
-        total = sum(amount.values())
-        large = sorted(
-            (s for s, n in amount.items() if s > _bucket(self._body * HEADING_RATIO) and n < 0.3 * total), reverse=True
-        )
-        return {size: min(i + 1, 6) for i, size in enumerate(large)}
-
-    def _write_recognised(self, page: int, found: list[OcrLine]) -> None:
-        segments = [
-            Segment(o.text, o.bbox[0], o.bbox[1], o.bbox[2], o.bbox[3], o.bbox[3] - o.bbox[1], False) for o in found
-        ]
-        confidence = {o.text: o.confidence for o in found}
-        lines = page_lines(segments, page)
-        pitch = _usual_pitch(lines)
-        block: list[Line] = []
-
-        def flush() -> None:
-            text = ""
-            for line in block:
-                text = join_lines(text, line.text)
-            known = [confidence[line.text] for line in block if line.text in confidence]
-            self._builder.add(
-                "paragraph",
-                text,
-                page=page,
-                bbox=_bbox(block),
-                is_ocr=True,
-                ocr_confidence=round(sum(known) / len(known), 4) if known else None,
-            )
-            block.clear()
-
-        for line in lines:
-            # Boxes of recognised lines differ by their letters: the size says nothing here.
-            if block:
-                line.size = block[-1].size
-                if starts_paragraph(block[-1], line, pitch.get(0, line.height)):
-                    flush()
-            block.append(line)
-        if block:
-            flush()
-
-
-def _bucket(size: float) -> int:
-    """Half points: fonts are drawn with rounding noise."""
-    return round(size * 2)
-
-
-def _body_size(lines: list[Line]) -> float:
-    amount: Counter[int] = Counter()
-    for line in lines:
-        amount[_bucket(line.size)] += len(line.text)
-    return amount.most_common(1)[0][0] / 2 if amount else 10.0
-
-
-def _usual_pitch(lines: list[Line]) -> dict[int, float]:
-    """The usual distance from one line of a paragraph to the next, by font size; 0 stands for all sizes."""
-    distances: dict[int, list[float]] = {0: []}
-    for a, b in itertools.pairwise(lines):
-        if a.page == b.page and a.flow == b.flow and 0 < b.top - a.top < 3 * a.height:
-            distances[0].append(b.top - a.top)
-            if _bucket(a.size) == _bucket(b.size):
-                distances.setdefault(_bucket(a.size), []).append(b.top - a.top)
-    return {size: median(found) for size, found in distances.items() if found}
-
-
-def _bbox(lines: list[Line]) -> BBox:
-    return (
-        round(min(line.x0 for line in lines), 1),
-        round(min(line.top for line in lines), 1),
-        round(max(line.x1 for line in lines), 1),
-        round(max(line.bottom for line in lines), 1),
-    )

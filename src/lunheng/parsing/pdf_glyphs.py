@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,9 @@ _HYPHEN_MARKS = (2, 0xAD, 0xFFFE)
 _INVISIBLE = (0xFFFF, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF)
 _CJK_RANGES = ((0x2E80, 0x9FFF), (0xF900, 0xFAFF), (0xFE30, 0xFE4F), (0xFF00, 0xFFEF), (0x20000, 0x323AF))
 _SHARED_MARKS = "“”‘’…—·"
+
+Matrix = tuple[float, float, float, float, float, float]
+"""a, b, c, d, e, f of PDF: x' = ax + cy + e, y' = bx + dy + f."""
 
 
 @dataclass(slots=True)
@@ -77,23 +81,25 @@ def is_cjk(char: str) -> bool:
     return any(first <= code <= last for first, last in _CJK_RANGES) or char in _SHARED_MARKS
 
 
-def read_page(page: Any) -> PageText:
-    """Read the text layer of a pypdfium2 page."""
+def read_page(page: Any, borders: Iterable[tuple[float, float, float]] = ()) -> PageText:
+    """Read the text layer of a pypdfium2 page; no segment crosses one of ``borders`` (x, top, bottom)."""
     import pypdfium2.raw as pdfium
 
     width, height = page.get_size()
     textpage = page.get_textpage()
     try:
-        reader = _Reader(pdfium, textpage.raw, _upright(page, pdfium))
+        reader = _Reader(pdfium, textpage.raw, upright_matrix(page), borders)
         segments = reader.read()
     finally:
         textpage.close()
     return PageText(segments, width, height, reader.characters, reader.sideways, reader.broken)
 
 
-def _upright(page: Any, pdfium: Any) -> tuple[float, float, float, float, float, float]:
+def upright_matrix(page: Any) -> Matrix:
     """The matrix from the page's own space to points from the top left of the page as shown."""
-    left, bottom, right, top = page.get_cropbox()
+    import pypdfium2.raw as pdfium
+
+    left, bottom, right, top = page.get_bbox()  # the boxes that are asked for by name leave out inherited ones
     rotation = pdfium.FPDFPage_GetRotation(page.raw)
     return {
         0: (1, 0, 0, -1, -left, top),
@@ -106,10 +112,11 @@ def _upright(page: Any, pdfium: Any) -> tuple[float, float, float, float, float,
 class _Reader:
     """The one pass over a page's characters."""
 
-    def __init__(self, pdfium: Any, raw: Any, matrix: tuple[float, float, float, float, float, float]) -> None:
+    def __init__(self, pdfium: Any, raw: Any, matrix: Matrix, borders: Iterable[tuple[float, float, float]]) -> None:
         self._pdfium = pdfium
         self._raw = raw
         self._matrix = matrix
+        self._borders = borders
         self.characters = 0
         self.sideways = False
         self.broken = False
@@ -137,6 +144,7 @@ class _Reader:
             | (gap > WIDE_GAP * tall)
             | (gap < -1.5 * tall)
             | (np.abs(np.diff(middle)) > BASELINE_SHIFT * tall)
+            | _crossing(self._borders, (x0 + x1) / 2, middle)
         )
         glued = _are_cjk(codes[index])
         glued = glued[1:] & glued[:-1] & (gap < 0.8 * tall)
@@ -242,6 +250,16 @@ class _Reader:
         weight = pdfium.FPDFText_GetFontWeight(raw, index)
         bold = weight >= 600 or any(mark in name for mark in ("bold", "black", "heavy", "simhei", "heiti", "-medi"))
         return (size if size > 0.5 else fallback * 0.8), bold
+
+
+def _crossing(
+    borders: Iterable[tuple[float, float, float]], center: NDArray[np.float64], middle: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Whether a border passes between each two consecutive characters."""
+    found = np.zeros(len(center) - 1, dtype=bool)
+    for x, top, bottom in borders:
+        found |= ((center[:-1] < x) != (center[1:] < x)) & (middle[1:] > top) & (middle[1:] < bottom)
+    return found
 
 
 def _any_between(marks: NDArray[np.bool_], index: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lunheng.parsing.pdf_glyphs import Segment, is_cjk
+
+if TYPE_CHECKING:
+    from lunheng.parsing.pdf_tables import Table
 
 MIN_COLUMN_LINES = 4
 MAX_DEPTH = 4
@@ -50,24 +55,54 @@ class Line:
     left: float
     """The column's edges."""
     right: float
+    table: Table | None = None
+    """The line stands for a whole table."""
 
     @property
     def height(self) -> float:
         return self.bottom - self.top
 
 
-def page_lines(segments: list[Segment], page: int) -> list[Line]:
-    """The lines of a page in reading order."""
+def page_lines(segments: list[Segment], page: int, tables: Sequence[Table] = ()) -> list[Line]:
+    """The lines of a page in reading order; each table, whose text ``segments`` lack, is one line among them."""
+    strips = [(strip, table) for table in tables for strip in _strips(table, segments)]
+    stands_for = {id(strip): table for strip, table in strips}
+    placed: set[int] = set()
     lines: list[Line] = []
-    for flow, members in enumerate(reading_order(segments)):
-        rows = _rows(members)
-        edges = [(row[0].x0, max(s.x1 for s in row)) for row in rows]
-        # Page numbers and the like stand outside the column: its edges are those of its longer lines.
-        enough = 0.5 * max(x1 - x0 for x0, x1 in edges)
-        left = min(x0 for x0, x1 in edges if x1 - x0 >= enough)
-        right = max(x1 for x0, x1 in edges if x1 - x0 >= enough)
-        lines.extend(_join_row(row, page, flow, left, right) for row in rows)
+    for flow, members in enumerate(reading_order([*segments, *(strip for strip, _ in strips)])):
+        here = {id(t): t for m in members if (t := stands_for.get(id(m))) is not None and id(t) not in placed}
+        placed.update(here)
+        lines.extend(_flow_lines([m for m in members if id(m) not in stands_for], list(here.values()), page, flow))
     return lines
+
+
+def _strips(table: Table, segments: list[Segment]) -> list[Segment]:
+    """Segments that show the layout where a table stands: one a row beside other text, else one."""
+    x0, top, x1, bottom = table.bbox
+    beside = any(top < s.middle < bottom for s in segments)
+    cuts = table.row_tops if beside else (top, bottom)
+    return [Segment("-", x0, upper, x1, lower, table.size, False) for upper, lower in itertools.pairwise(cuts)]
+
+
+def _flow_lines(segments: list[Segment], tables: list[Table], page: int, flow: int) -> list[Line]:
+    lines = [_table_line(table, page, flow) for table in tables]
+    if not segments:
+        return lines
+    rows = text_rows(segments)
+    edges = [(row[0].x0, max(s.x1 for s in row)) for row in rows]
+    # Page numbers and the like stand outside the column: its edges are those of its longer lines.
+    enough = 0.5 * max(x1 - x0 for x0, x1 in edges)
+    left = min(x0 for x0, x1 in edges if x1 - x0 >= enough)
+    right = max(x1 for x0, x1 in edges if x1 - x0 >= enough)
+    lines.extend(join_row(row, page, flow, left, right) for row in rows)
+    # Text beside a table follows it; rows of text keep their order.
+    return sorted(lines, key=lambda line: line.top if line.table else (line.top + line.bottom) / 2) if tables else lines
+
+
+def _table_line(table: Table, page: int, flow: int) -> Line:
+    x0, top, x1, bottom = table.bbox
+    text = " ".join(cell for row in table.rows for cell in row if cell)
+    return Line(text, x0, top, x1, bottom, table.size, False, page, flow, x0, x1, table)
 
 
 def reading_order(segments: list[Segment], depth: int = 0) -> list[list[Segment]]:
@@ -171,7 +206,7 @@ def _fill(side: list[Segment]) -> float:
     return sum((s.x1 - s.x0) * s.height for s in side) / max(width * covered, 1.0)
 
 
-def _rows(segments: list[Segment]) -> list[list[Segment]]:
+def text_rows(segments: list[Segment]) -> list[list[Segment]]:
     """Segments of one column grouped by line, top to bottom, each left to right."""
     rows: list[list[Segment]] = []
     for segment in sorted(segments, key=lambda s: s.middle):
@@ -187,7 +222,7 @@ def _rows(segments: list[Segment]) -> list[list[Segment]]:
     return rows
 
 
-def _join_row(row: list[Segment], page: int, flow: int, left: float, right: float) -> Line:
+def join_row(row: list[Segment], page: int, flow: int, left: float, right: float) -> Line:
     text = row[0].text
     for before, after in itertools.pairwise(row):
         gap = after.x0 - before.x1

@@ -17,7 +17,7 @@ from lunheng.errors import EncryptedError, LimitError, ParseError
 from lunheng.parsing.builder import DocumentBuilder, read_bytes
 from lunheng.parsing.detect import detect
 from lunheng.parsing.office import read_core_properties
-from lunheng.parsing.tables import markdown_table
+from lunheng.parsing.tables import markdown_table, split_titles
 from lunheng.parsing.zipscan import check_zip
 from lunheng.types import Document, Limits
 
@@ -54,12 +54,15 @@ class SpreadsheetParser:
             hidden = sheet.visible != SheetVisibleEnum.Visible
             rows, size = _rows(book, sheet.name, limits.max_cells - cells, source, limits)
             cells += size
-            table = markdown_table(rows)
+            titles, below = split_titles(rows)
+            table = markdown_table(below)
             if table and hidden:
                 builder.warn(f"sheet {sheet.name!r} is hidden in the workbook and was marked as hidden")
             if table:
                 builder.heading(sheet.name, 1, hidden=hidden)
-                builder.add("table", table, caption=sheet.name, hidden=hidden)
+                for title in titles:
+                    builder.heading(title, 2, hidden=hidden)
+                builder.add("table", table, caption=" ".join(titles) or sheet.name, hidden=hidden)
         return builder.build()
 
 

@@ -29,6 +29,21 @@ def markdown_table(rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def split_titles(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[Sequence[str]]]:
+    """Give the titles that stand over a sheet's table, and the rows below them.
+
+    A title is a leading row with one text only, alone or repeated by a merged cell, over rows that have several:
+    taken for the header it would name every column alike.
+    """
+    titles: list[str] = []
+    for at, row in enumerate(rows):
+        texts = {cell.strip() for cell in row if cell.strip()}
+        if len(texts) > 1:
+            return titles, list(rows[at:])
+        titles += sorted(texts)
+    return [], list(rows)
+
+
 def escape_cell(text: str) -> str:
     """Make a cell's text safe inside a Markdown table."""
     if not text:

@@ -1,0 +1,213 @@
+"""Drawn straight lines of a PDF page: the borders of its tables, among other things.
+
+Called by ``pdf`` for each page, before its text is read. Borders are drawn in many ways (stroked lines,
+stroked or filled boxes, boxes a hair thick, a piece for each cell), so every straight edge is taken, and
+edges that lie on one another or follow one another become one rule.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from lunheng.parsing.pdf_glyphs import Matrix, upright_matrix
+from lunheng.types import BBox
+
+MIN_EDGE = 4.0
+"""Shorter edges are parts of letters and pictures."""
+SLANT = 0.5
+"""An edge is level or upright if its ends differ by no more than this."""
+SNAP = 3.0
+"""Edges so near to one another are the same rule; rules that end so near to one another meet."""
+MAX_OBJECTS = 20_000
+MAX_SEGMENTS = 50_000
+"""A page with more is a drawing (a map, a plot of many points): no rules are looked for beyond."""
+MAX_FORM_DEPTH = 3
+WHITE = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A straight line: at ``place`` (y of a level one, x of an upright one) from ``start`` to ``end``."""
+
+    place: float
+    start: float
+    end: float
+
+    @property
+    def length(self) -> float:
+        return self.end - self.start
+
+
+@dataclass(slots=True)
+class Rules:
+    """What is drawn on a page: points from the top left corner of the upright page."""
+
+    level: list[Rule] = field(default_factory=list)
+    upright: list[Rule] = field(default_factory=list)
+    drawings: list[BBox] = field(default_factory=list)
+    """Boxes of what has slanted or curved lines: charts have those across their grid, tables do not."""
+
+
+def read_rules(page: Any) -> Rules:
+    """Read the rules of a pypdfium2 page."""
+    import pypdfium2.raw as pdfium
+
+    found = _Collector(pdfium, page.get_size())
+    found.walk(_page_objects(pdfium, page.raw), upright_matrix(page), 0)
+    return Rules(merged(found.level), merged(found.upright), found.drawings)
+
+
+def merged(edges: list[Rule]) -> list[Rule]:
+    """One rule for edges that lie on, or follow, one another."""
+    rules: list[Rule] = []
+    group: list[Rule] = []
+    for edge in sorted(edges, key=lambda r: r.place):
+        if group and edge.place - group[0].place > SNAP:
+            rules.extend(_chained(group))
+            group = []
+        group.append(edge)
+    return rules + _chained(group)
+
+
+def _chained(group: list[Rule]) -> list[Rule]:
+    if not group:
+        return []
+    place = sum(r.place for r in group) / len(group)
+    rules: list[Rule] = []
+    start = end = None
+    for edge in sorted(group, key=lambda r: r.start):
+        if start is None or end is None:
+            start, end = edge.start, edge.end
+        elif edge.start <= end + SNAP:
+            end = max(end, edge.end)
+        else:
+            rules.append(Rule(place, start, end))
+            start, end = edge.start, edge.end
+    if start is not None and end is not None:
+        rules.append(Rule(place, start, end))
+    return rules
+
+
+def _page_objects(pdfium: Any, raw: Any) -> Iterator[Any]:
+    for i in range(pdfium.FPDFPage_CountObjects(raw)):
+        yield pdfium.FPDFPage_GetObject(raw, i)
+
+
+def _form_objects(pdfium: Any, form: Any) -> Iterator[Any]:
+    for i in range(pdfium.FPDFFormObj_CountObjects(form)):
+        yield pdfium.FPDFFormObj_GetObject(form, i)
+
+
+class _Collector:
+    """The one walk over a page's objects."""
+
+    def __init__(self, pdfium: Any, size: tuple[float, float]) -> None:
+        self._pdfium = pdfium
+        self._width, self._height = size
+        self._objects = self._segments = 0
+        self._x, self._y = ctypes.c_float(), ctypes.c_float()
+        self.level: list[Rule] = []
+        self.upright: list[Rule] = []
+        self.drawings: list[BBox] = []
+
+    def walk(self, objects: Iterator[Any], matrix: Matrix, depth: int) -> None:
+        pdfium = self._pdfium
+        for raw in objects:
+            self._objects += 1
+            if self._objects > MAX_OBJECTS or self._segments > MAX_SEGMENTS:
+                return
+            kind = pdfium.FPDFPageObj_GetType(raw)
+            if kind == pdfium.FPDF_PAGEOBJ_PATH:
+                self._path(raw, matrix)
+            elif kind == pdfium.FPDF_PAGEOBJ_FORM and depth < MAX_FORM_DEPTH:
+                self.walk(_form_objects(pdfium, raw), self._inner(raw, matrix), depth + 1)
+
+    def _inner(self, raw: Any, outer: Matrix) -> Matrix:
+        """The matrix from an object's own space to the upright page."""
+        m = self._pdfium.FS_MATRIX()
+        if not self._pdfium.FPDFPageObj_GetMatrix(raw, m):
+            return outer
+        a, b, c, d, e, f = outer
+        return (
+            a * m.a + c * m.b,
+            b * m.a + d * m.b,
+            a * m.c + c * m.d,
+            b * m.c + d * m.d,
+            a * m.e + c * m.f + e,
+            b * m.e + d * m.f + f,
+        )
+
+    def _path(self, raw: Any, outer: Matrix) -> None:
+        count = self._pdfium.FPDFPath_CountSegments(raw)
+        self._segments += count
+        if count < 2 or self._segments > MAX_SEGMENTS:
+            return
+        fill, stroke = ctypes.c_int(), ctypes.c_int()
+        self._pdfium.FPDFPath_GetDrawMode(raw, fill, stroke)
+        if not fill.value and not stroke.value:
+            return
+        edges, slanted, box = self._edges(raw, count, self._inner(raw, outer))
+        x0, top, x1, bottom = box
+        if x1 - x0 > 0.95 * self._width and bottom - top > 0.95 * self._height:
+            return  # the page's background or frame
+        if slanted and max(x1 - x0, bottom - top) > 2 * MIN_EDGE:
+            self.drawings.append(box)
+        if not edges:
+            return
+        thin = min(x1 - x0, bottom - top) <= SNAP
+        if not stroke.value and not thin and self._is_white(raw):
+            return
+        for xa, ya, xb, yb in edges:
+            if abs(ya - yb) <= abs(xa - xb):
+                self.level.append(Rule((ya + yb) / 2, min(xa, xb), max(xa, xb)))
+            else:
+                self.upright.append(Rule((xa + xb) / 2, min(ya, yb), max(ya, yb)))
+
+    def _edges(
+        self, raw: Any, count: int, matrix: Matrix
+    ) -> tuple[list[tuple[float, float, float, float]], bool, BBox]:
+        """The level and upright edges of a path, whether it has others, and its box."""
+        pdfium, x_raw, y_raw = self._pdfium, self._x, self._y
+        a, b, c, d, e, f = matrix
+        edges: list[tuple[float, float, float, float]] = []
+        slanted = False
+        xs: list[float] = []
+        ys: list[float] = []
+        start = last = (0.0, 0.0)
+        for i in range(count):
+            segment = pdfium.FPDFPath_GetPathSegment(raw, i)
+            if not pdfium.FPDFPathSegment_GetPoint(segment, x_raw, y_raw):
+                continue
+            x, y = a * x_raw.value + c * y_raw.value + e, b * x_raw.value + d * y_raw.value + f
+            xs.append(x)
+            ys.append(y)
+            kind = pdfium.FPDFPathSegment_GetType(segment)
+            steps: list[tuple[tuple[float, float], tuple[float, float]]] = []
+            if kind == pdfium.FPDF_SEGMENT_MOVETO:
+                start = (x, y)
+            elif kind == pdfium.FPDF_SEGMENT_LINETO:
+                steps.append((last, (x, y)))
+            else:
+                slanted = True
+            last = (x, y)
+            if pdfium.FPDFPathSegment_GetClose(segment):
+                steps.append((last, start))
+                last = start
+            for (xa, ya), (xb, yb) in steps:
+                across, down = abs(xa - xb), abs(ya - yb)
+                if min(across, down) > SLANT:
+                    slanted = True
+                elif max(across, down) >= MIN_EDGE:
+                    edges.append((xa, ya, xb, yb))
+        if not xs:
+            return [], False, (0.0, 0.0, 0.0, 0.0)
+        return edges, slanted, (min(xs), min(ys), max(xs), max(ys))
+
+    def _is_white(self, raw: Any) -> bool:
+        red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
+        if not self._pdfium.FPDFPageObj_GetFillColor(raw, red, green, blue, alpha):
+            return False
+        return alpha.value == 0 or min(red.value, green.value, blue.value) >= WHITE

@@ -1,0 +1,277 @@
+"""Lines of a whole PDF to headings, paragraphs, lists and tables.
+
+Called by ``pdf`` once all pages are read, since what body text looks like, and whether a paragraph or a
+table goes on over the page, only the whole document tells.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator
+from statistics import median
+
+from lunheng.parsing.builder import DocumentBuilder
+from lunheng.parsing.numbering import heading_level, is_strong_heading
+from lunheng.parsing.ocr import OcrLine
+from lunheng.parsing.pdf_glyphs import Segment
+from lunheng.parsing.pdf_layout import Line, is_bullet, join_lines, page_lines, starts_paragraph
+from lunheng.parsing.pdf_tables import continues
+from lunheng.parsing.tables import markdown_table
+from lunheng.types import BBox
+
+HEADING_RATIO = 1.12
+"""A heading's font is at least so much larger than the body's, where size alone makes it one."""
+MAX_HEADING_CHARACTERS = 120
+MAX_HEADING_LINES = 5
+MAX_LARGE_HEADING_CHARACTERS = 250
+"""Titles in a larger font may run longer."""
+MAX_CAPTION_LINES = 3
+CAPTION_DISTANCE = 2.0
+"""A caption stands within so many line heights of its table."""
+_CAPTION = re.compile(
+    r"(?:[附续]?表|table|tab\.)\s*(?:[a-z]?\d{1,3}(?:[.\-–—]\d{1,3})*|[一二三四五六七八九十]{1,3}|[ivxl]{1,5})"
+    r"(?![\w%])(?!\s+(?-i:[a-z]))",
+    re.I,
+)
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\W+", "", text).casefold()
+
+
+class Structure:
+    """Paragraphs and headings out of the lines of a whole document."""
+
+    def __init__(
+        self,
+        lines: list[Line],
+        outline: dict[tuple[int, str], int],
+        recognised: dict[int, list[OcrLine]],
+        builder: DocumentBuilder,
+    ) -> None:
+        self._lines = joined_tables(lines)
+        self._captions = _captions(self._lines)
+        self._outline = outline
+        self._recognised = recognised
+        self._builder = builder
+        self._body = _body_size(lines)
+        self._pitch = _usual_pitch(lines)
+        self._levels = self._size_levels()
+
+    def write(self) -> None:
+        pending = dict(self._recognised)
+        for block in self._blocks():
+            for page in sorted(p for p in pending if p < block[0].page):
+                self._write_recognised(page, pending.pop(page))
+            self._write_block(block)
+        for page in sorted(pending):
+            self._write_recognised(page, pending[page])
+
+    def _blocks(self) -> Iterator[list[Line]]:
+        block: list[Line] = []
+        for line in self._lines:
+            if block and (
+                block[-1].table is not None
+                or line.table is not None
+                or self._captions.get(id(line)) != self._captions.get(id(block[-1]))
+                or self._is_heading_line(line) != self._is_heading_line(block[-1])
+                or starts_paragraph(block[-1], line, self._pitch.get(_bucket(line.size), line.height))
+            ):
+                yield block
+                block = []
+            block.append(line)
+        if block:
+            yield block
+
+    def _is_heading_line(self, line: Line) -> bool:
+        return (line.page, squeezed(line.text)) in self._outline or is_strong_heading(line.text)
+
+    def _write_block(self, block: list[Line]) -> None:
+        if block[0].table is not None:
+            self._write_table(block[0])
+            return
+        text = _joined(block)
+        page = block[0].page
+        bbox = _bbox([line for line in block if (line.page, line.flow) == (page, block[0].flow)])
+        level = self._heading_level(block, text) if id(block[0]) not in self._captions else None
+        if level is not None:
+            self._builder.heading(text, level, page=page, bbox=bbox)
+        else:
+            kind = "list" if is_bullet(block[0].text) else "paragraph"
+            self._builder.add("list" if kind == "list" else "paragraph", text, page=page, bbox=bbox)
+
+    def _write_table(self, line: Line) -> None:
+        assert line.table is not None
+        caption = _joined([other for other in self._lines if self._captions.get(id(other)) == id(line)])
+        self._builder.add(
+            "table", markdown_table(line.table.rows), page=line.page, bbox=_bbox([line]), caption=caption or None
+        )
+
+    def _heading_level(self, block: list[Line], text: str) -> int | None:
+        first = block[0]
+        outlined = self._outline.get((first.page, squeezed(text)))
+        if outlined is not None:
+            return outlined
+        if len(block) > MAX_HEADING_LINES or len(text) > MAX_LARGE_HEADING_CHARACTERS:
+            return None
+        if not any(c.isalpha() for c in text):
+            return None
+        by_size = self._levels.get(_bucket(first.size))
+        if by_size is not None and not text.endswith(("。", "，", ",", ";", "；")):
+            return by_size
+        if len(text) > MAX_HEADING_CHARACTERS:
+            return None
+        numbered = heading_level(text)
+        if numbered is not None and len(block) == 1 and (first.bold or is_strong_heading(text)):
+            return min(len(self._levels) + 1, 6) if not is_strong_heading(text) else numbered
+        stands_alone = len(block) == 1 and first.x1 < first.right - 0.15 * (first.right - first.left)
+        if first.bold and stands_alone and len(text) <= 60 and not text.endswith(("。", ".", "，", ",", ":", "：")):
+            return min(len(self._levels) + 1, 6)
+        return None
+
+    def _size_levels(self) -> dict[int, int]:
+        """Heading level by font size: the sizes plainly above the body's, largest first, that little text has."""
+        amount: Counter[int] = Counter()
+        for line in self._lines:
+            amount[_bucket(line.size)] += len(line.text)
+        total = sum(amount.values())
+        large = sorted(
+            (s for s, n in amount.items() if s > _bucket(self._body * HEADING_RATIO) and n < 0.3 * total), reverse=True
+        )
+        return {size: min(i + 1, 6) for i, size in enumerate(large)}
+
+    def _write_recognised(self, page: int, found: list[OcrLine]) -> None:
+        segments = [
+            Segment(o.text, o.bbox[0], o.bbox[1], o.bbox[2], o.bbox[3], o.bbox[3] - o.bbox[1], False) for o in found
+        ]
+        confidence = {o.text: o.confidence for o in found}
+        lines = page_lines(segments, page)
+        pitch = _usual_pitch(lines)
+        block: list[Line] = []
+
+        def flush() -> None:
+            text = ""
+            for line in block:
+                text = join_lines(text, line.text)
+            known = [confidence[line.text] for line in block if line.text in confidence]
+            self._builder.add(
+                "paragraph",
+                text,
+                page=page,
+                bbox=_bbox(block),
+                is_ocr=True,
+                ocr_confidence=round(sum(known) / len(known), 4) if known else None,
+            )
+            block.clear()
+
+        for line in lines:
+            # Boxes of recognised lines differ by their letters: the size says nothing here.
+            if block:
+                line.size = block[-1].size
+                if starts_paragraph(block[-1], line, pitch.get(0, line.height)):
+                    flush()
+            block.append(line)
+        if block:
+            flush()
+
+
+def joined_tables(lines: list[Line]) -> list[Line]:
+    """Tables that go on at the top of the next page made one, without the repeated header."""
+    found: list[Line] = []
+    end = 0  # the page on which the last line ends
+    for line in lines:
+        last = found[-1].table if found else None
+        if last is not None and line.table is not None and line.page == end + 1 and continues(last, line.table):
+            repeated = list(
+                itertools.takewhile(lambda pair: pair[0] == pair[1], zip(last.rows, line.table.rows, strict=False))
+            )
+            last.rows.extend(line.table.rows[len(repeated) :])
+        else:
+            found.append(line)
+        end = line.page
+    return found
+
+
+def _captions(lines: list[Line]) -> dict[int, int]:
+    """The ids of the lines that are a caption, with the id of their table's line: above it, else below."""
+    captions: dict[int, int] = {}
+    tables = [i for i, line in enumerate(lines) if line.table is not None]
+    bare: list[int] = []
+    for i in tables:
+        for start in range(i - 1, max(i - 1 - MAX_CAPTION_LINES, -1), -1):
+            if not _adjoin(lines[start], lines[start + 1]):
+                bare.append(i)
+                break
+            if _is_caption(lines[start:i]):
+                captions.update((id(line), id(lines[i])) for line in lines[start:i])
+                break
+        else:
+            bare.append(i)
+    for i in bare:
+        end = i + 1
+        if end == len(lines) or id(lines[end]) in captions or not _adjoin(lines[i], lines[end]):
+            continue
+        while (
+            end < min(len(lines) - 1, i + MAX_CAPTION_LINES)
+            and _adjoin(lines[end], lines[end + 1])
+            and not starts_paragraph(lines[end], lines[end + 1], lines[end].height)
+        ):
+            end += 1
+        if _is_caption(lines[i + 1 : end + 1]):
+            captions.update((id(line), id(lines[i])) for line in lines[i + 1 : end + 1])
+    return captions
+
+
+def _adjoin(above: Line, below: Line) -> bool:
+    """Whether two lines, one of them of text, can be a caption and its table, or lines of a caption."""
+    height = (
+        min(line.height for line in (above, below) if line.table is None)
+        if above.table is None or below.table is None
+        else 0.0
+    )
+    return above.page == below.page and -height < below.top - above.bottom < CAPTION_DISTANCE * height
+
+
+def _is_caption(lines: list[Line]) -> bool:
+    return _CAPTION.match(lines[0].text) is not None and not lines[-1].text.endswith(("。", "：", ":"))
+
+
+def _joined(lines: list[Line]) -> str:
+    text = ""
+    for line in lines:
+        text = join_lines(text, line.text)
+    return text.replace("\u00ad", "-" if text.endswith("\u00ad") else "")
+
+
+def _bucket(size: float) -> int:
+    """Half points: fonts are drawn with rounding noise."""
+    return round(size * 2)
+
+
+def _body_size(lines: list[Line]) -> float:
+    amount: Counter[int] = Counter()
+    for line in lines:
+        amount[_bucket(line.size)] += len(line.text)
+    return amount.most_common(1)[0][0] / 2 if amount else 10.0
+
+
+def _usual_pitch(lines: list[Line]) -> dict[int, float]:
+    """The usual distance from one line of a paragraph to the next, by font size; 0 stands for all sizes."""
+    distances: dict[int, list[float]] = {0: []}
+    for a, b in itertools.pairwise(line for line in lines if line.table is None):
+        if a.page == b.page and a.flow == b.flow and 0 < b.top - a.top < 3 * a.height:
+            distances[0].append(b.top - a.top)
+            if _bucket(a.size) == _bucket(b.size):
+                distances.setdefault(_bucket(a.size), []).append(b.top - a.top)
+    return {size: median(found) for size, found in distances.items() if found}
+
+
+def _bbox(lines: list[Line]) -> BBox:
+    return (
+        round(min(line.x0 for line in lines), 1),
+        round(min(line.top for line in lines), 1),
+        round(max(line.x1 for line in lines), 1),
+        round(max(line.bottom for line in lines), 1),
+    )
