@@ -128,8 +128,10 @@ def test_vectors_by_embedder_and_type(catalog: Catalog) -> None:
         assert keys.tolist() == [1]
         assert float(rows[0] @ vector) > 0.999
         assert vectors.missing_keys(connection, "other").tolist() == [2]
-        assert vectors.token_codes(connection, "e", [1, 2]) == {1: b"codes", 2: b"codes"}
-        assert vectors.token_codes(connection, "other", [1]) == {}
+        hashes = [text_hash(c.full_text) for c in chunks]
+        assert vectors.token_codes(connection, "e", hashes) == dict.fromkeys(hashes, b"codes")
+        assert vectors.token_codes(connection, "other", hashes) == {}
+        assert list(vectors.by_hash(connection, "other", [*hashes, "unknown"])) == hashes[:1]
         vectors.forget_orphans(connection, keep="other")
         assert vectors.count(connection, "e") == 0
 

@@ -14,10 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from lunheng.catalog import rows, vectors
 from lunheng.catalog.engine import explained, open_engine
+from lunheng.catalog.listed import as_list, listed
 from lunheng.catalog.migrations import migrate, needs_migration
 from lunheng.catalog.schema import chunks, completions, documents, facts, grants, index_positions, tombstones
 from lunheng.protocols import Keys
@@ -27,7 +37,24 @@ _BATCH = 500
 """Values bound in one statement: below SQLite's limit."""
 
 _SEQUENCE = select(facts.c.value).where(facts.c.name == "sequence")
-"""Made once: every search asks it several times, and making it takes longer than running it."""
+_SEARCH_FACTS = select(facts.c.name, facts.c.value).where(facts.c.name.in_(("sequence", "embedder_fingerprint")))
+
+
+_AMONG_KEYS = chunks.c.key.in_(listed("keys"))
+_MINE = select(grants.c.document_id).where(grants.c.grant.in_(listed("grants")))
+_LIVE = select(chunks.c.key, chunks.c.language, chunks.c.text_hash).where(_AMONG_KEYS)
+_CHUNKS = select(chunks).where(_AMONG_KEYS)
+_VISIBLE = chunks.c.document_id.in_(_MINE)
+_LIVE_VISIBLE, _CHUNKS_VISIBLE = _LIVE.where(_VISIBLE), _CHUNKS.where(_VISIBLE)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveChunk:
+    """What a search needs of a candidate before it becomes a hit: far cheaper to read than the chunk."""
+
+    language: str
+    text_hash: str
+    """Names its vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +130,11 @@ class Catalog:
     def sequence(self, connection: Connection) -> int:
         """The number of the last transaction that changed chunks."""
         return int(connection.execute(_SEQUENCE).scalar_one_or_none() or 0)
+
+    def search_facts(self, connection: Connection) -> tuple[int, str | None]:
+        """The sequence number and the fingerprint of the embedder in service, in one statement."""
+        found = {row.name: row.value for row in connection.execute(_SEARCH_FACTS).all()}
+        return int(found.get("sequence") or 0), found.get("embedder_fingerprint")
 
     def _next_sequence(self, connection: Connection) -> int:
         number = self.sequence(connection) + 1
@@ -251,30 +283,16 @@ class Catalog:
                 query = query.where(condition)
         return np.fromiter(connection.execute(query).scalars(), dtype=np.int64)
 
-    def live_languages(self, connection: Connection, keys: Iterable[int], principal: Principal) -> dict[int, str]:
-        """The language of each live chunk among ``keys`` that the principal may see: far cheaper than the chunks."""
-        wanted = [int(k) for k in keys]
-        found: dict[int, str] = {}
-        visible = self._visible(principal, chunks.c.document_id)
-        for at in range(0, len(wanted), _BATCH):
-            query = select(chunks.c.key, chunks.c.language).where(chunks.c.key.in_(wanted[at : at + _BATCH]))
-            if visible is not None:
-                query = query.where(visible)
-            found |= {row.key: row.language for row in connection.execute(query)}
-        return found
+    def live(self, connection: Connection, keys: Iterable[int], principal: Principal) -> dict[int, LiveChunk]:
+        """The live chunks among ``keys`` that the principal may see: a hit counts only if it is here."""
+        statement = _LIVE if principal.sees_all else _LIVE_VISIBLE
+        rows = connection.execute(statement, _asked(keys, principal)).all()
+        return {key: LiveChunk(language, text_hash) for key, language, text_hash in rows}
 
     def chunks_by_key(self, connection: Connection, keys: Iterable[int], principal: Principal) -> dict[int, Chunk]:
-        """The live chunks among ``keys`` that the principal may see: a hit counts only if it is here."""
-        wanted = [int(k) for k in keys]
-        found: dict[int, Chunk] = {}
-        visible = self._visible(principal, chunks.c.document_id)
-        for at in range(0, len(wanted), _BATCH):
-            query = select(chunks).where(chunks.c.key.in_(wanted[at : at + _BATCH]))
-            if visible is not None:
-                query = query.where(visible)
-            for row in connection.execute(query):
-                found[row.key] = rows.row_to_chunk(row)
-        return found
+        """``live``, read whole."""
+        statement = _CHUNKS if principal.sees_all else _CHUNKS_VISIBLE
+        return {row.key: rows.row_to_chunk(row) for row in connection.execute(statement, _asked(keys, principal)).all()}
 
     def neighbours(self, connection: Connection, chunk: Chunk, reach: int) -> list[Chunk]:
         """The chunks up to ``reach`` places before and after ``chunk`` in its document, itself included, in order."""
@@ -374,3 +392,9 @@ class Catalog:
             )
         )
         return [(r.id, r.source, r.collection) for r in connection.execute(query)]
+
+
+def _asked(keys: Iterable[int], principal: Principal) -> dict[str, str]:
+    """The values of a statement over ``_AMONG_KEYS``, and over ``_VISIBLE`` where it has that too."""
+    asked = {"keys": as_list(map(int, keys))}
+    return asked if principal.sees_all else asked | {"grants": as_list(sorted(principal.grants))}

@@ -6,19 +6,26 @@ and the passage's hash, so that vectors of two embedders never mix and the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select
 
+from lunheng.catalog.listed import as_list, listed
 from lunheng.catalog.schema import chunks, vectors
 from lunheng.protocols import Keys, Vectors
 
 VectorType = Literal["float32", "int8"]
 _BATCH = 500
+
+_AMONG = and_(vectors.c.fingerprint == bindparam("of"), vectors.c.text_hash.in_(listed("hashes")))
+_HASHES = select(chunks.c.key, chunks.c.text_hash).where(chunks.c.key.in_(listed("keys"))).order_by(chunks.c.key)
+_VECTORS = select(vectors.c.text_hash, vectors.c.scale, vectors.c.data).where(_AMONG)
+_TOKENS = select(vectors.c.text_hash, vectors.c.tokens).where(_AMONG)
+_KNOWN = select(vectors.c.text_hash).where(_AMONG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +37,9 @@ class Embedded:
     """Its token vectors, packed, where the embedder gives them."""
 
 
-def known_hashes(connection: Connection, fingerprint: str, hashes: Sequence[str]) -> set[str]:
+def known_hashes(connection: Connection, fingerprint: str, hashes: Iterable[str]) -> set[str]:
     """Which of ``hashes`` have a vector."""
-    found: set[str] = set()
-    for at in range(0, len(hashes), _BATCH):
-        query = select(vectors.c.text_hash).where(
-            vectors.c.fingerprint == fingerprint, vectors.c.text_hash.in_(hashes[at : at + _BATCH])
-        )
-        found.update(connection.execute(query).scalars())
-    return found
+    return set(connection.execute(_KNOWN, _asked(fingerprint, hashes)).scalars())
 
 
 def store(connection: Connection, fingerprint: str, new: Mapping[str, Embedded], kind: VectorType = "float32") -> None:
@@ -74,44 +75,38 @@ def load(connection: Connection, fingerprint: str, keys: Keys | None = None) -> 
 
     Chunks without a vector are left out: ``check`` finds them.
     """
-    found: list[tuple[int, NDArray[np.float32]]] = []
-    if keys is None:
+    if keys is not None:
+        # In two steps: of a join, SQLite reads every vector of the embedder first.
+        names = connection.execute(_HASHES, {"keys": as_list(keys.tolist())}).all()
+        held = by_hash(connection, fingerprint, (text_hash for _, text_hash in names))
+        found = [(key, held[text_hash]) for key, text_hash in names if text_hash in held]
+    else:
         query = (
             select(chunks.c.key, vectors.c.scale, vectors.c.data)
             .join(vectors, and_(vectors.c.text_hash == chunks.c.text_hash, vectors.c.fingerprint == fingerprint))
             .order_by(chunks.c.key)
         )
-        for key, scale, data in connection.execution_options(yield_per=2000).execute(query):
-            found.append((key, decode(data, scale)))
-    else:
-        rows = _of_keys(connection, fingerprint, keys.tolist(), vectors.c.scale, vectors.c.data)
-        found = sorted(((key, decode(data, scale)) for key, scale, data in rows), key=lambda pair: pair[0])
+        rows = connection.execution_options(yield_per=2000).execute(query)
+        found = [(key, decode(data, scale)) for key, scale, data in rows]
     if not found:
         return np.empty(0, np.int64), np.empty((0, 0), np.float32)
     return np.array([k for k, _ in found], np.int64), np.stack([v for _, v in found])
 
 
-def token_codes(connection: Connection, fingerprint: str, keys: Sequence[int]) -> dict[int, bytes]:
-    """The packed token vectors of the chunks ``keys``; those that have none are left out."""
-    rows = _of_keys(connection, fingerprint, keys, vectors.c.tokens)
-    return {key: tokens for key, tokens in rows if tokens is not None}
+def by_hash(connection: Connection, fingerprint: str, hashes: Iterable[str]) -> dict[str, Vectors]:
+    """The vectors of the passages ``hashes``, each (dimension,); those that have none are left out."""
+    rows = connection.execute(_VECTORS, _asked(fingerprint, hashes)).all()
+    return {text_hash: decode(data, scale) for text_hash, scale, data in rows}
 
 
-def _of_keys(
-    connection: Connection, fingerprint: str, keys: Sequence[int], *columns: ColumnElement[Any]
-) -> Iterator[tuple[Any, ...]]:
-    """(key, columns...) of the chunks ``keys`` that have a vector.
+def token_codes(connection: Connection, fingerprint: str, hashes: Iterable[str]) -> dict[str, bytes]:
+    """The packed token vectors of the passages ``hashes``; those that have none are left out."""
+    rows = connection.execute(_TOKENS, _asked(fingerprint, hashes)).all()
+    return {text_hash: tokens for text_hash, tokens in rows if tokens is not None}
 
-    In two steps: of a join, SQLite reads every vector of the embedder first.
-    """
-    for at in range(0, len(keys), _BATCH):
-        names = select(chunks.c.key, chunks.c.text_hash).where(chunks.c.key.in_(list(keys[at : at + _BATCH])))
-        hashes = {row.key: row.text_hash for row in connection.execute(names)}
-        query = select(vectors.c.text_hash, *columns).where(
-            vectors.c.fingerprint == fingerprint, vectors.c.text_hash.in_(sorted(set(hashes.values())))
-        )
-        rows = {text_hash: tuple(values) for text_hash, *values in connection.execute(query)}
-        yield from ((key, *rows[text_hash]) for key, text_hash in hashes.items() if text_hash in rows)
+
+def _asked(fingerprint: str, hashes: Iterable[str]) -> dict[str, str]:
+    return {"of": fingerprint, "hashes": as_list(sorted(set(hashes)))}
 
 
 def missing_keys(connection: Connection, fingerprint: str) -> Keys:

@@ -20,7 +20,7 @@ from lunheng.catalog import Catalog, vectors
 from lunheng.config import StorageSettings
 from lunheng.errors import IndexDamagedError
 from lunheng.indexes.vectors import open_vector_index
-from lunheng.protocols import Keys, VectorIndex, Vectors
+from lunheng.protocols import Keys, VectorIndex
 
 _BATCH = 5_000
 
@@ -40,6 +40,8 @@ class VectorMirror:
         self._index: VectorIndex | None = None
         self._kind = ""
         self._position = 0
+        self._stands_in = False
+        """Whether the exact scan stands in for an index that another process holds."""
         self._lock: FileLock | None = None
 
     @property
@@ -47,19 +49,15 @@ class VectorMirror:
         """``exact``, ``qdrant`` or ``faiss``: what is open now."""
         return self._kind
 
-    def search(
-        self, connection: Connection, vector: Vectors, k: int, allowed: Keys | None, warn: Callable[[str], None]
-    ) -> list[tuple[int, float]]:
-        """The ``k`` nearest (key, cosine) as of ``connection``'s snapshot or later; the caller asks the catalog
-        which are live."""
-        index = self.catch_up(connection, warn)
-        return index.search(vector, k, allowed)
-
     def catch_up(self, connection: Connection, warn: Callable[[str], None]) -> VectorIndex:
-        """Open the index if need be and apply what changed since its position."""
+        """The index as of ``connection``'s snapshot or later, opened if need be, with what changed since its position.
+
+        The caller asks the catalog which of its hits are live.
+        """
         with self._guard:
             sequence = self._catalog.sequence(connection)
-            if self._index is None or self._outgrown(connection):
+            changed = sequence > self._position
+            if self._index is None or ((changed or self._stands_in) and self._outgrown(connection)):
                 self._open(connection, warn)
             assert self._index is not None
             if sequence > self._position:
@@ -90,7 +88,8 @@ class VectorMirror:
             self._index.close()
             self._index = None
         kind = self._wanted(connection)
-        if kind != "exact" and not self._take_lock(kind):
+        self._stands_in = kind != "exact" and not self._take_lock(kind)
+        if self._stands_in:
             # Said once for each opening; the results are the same, only slower at scale.
             warn(f"another process holds the {kind} index; scanning exactly in this one")
             kind = "exact"

@@ -78,6 +78,14 @@ def remove_duplicates(
     return Deduplicated(tuple(kept), tuple(dropped))
 
 
+def any_near(vectors: Sequence[Vectors], similarity: float = 0.97) -> bool:
+    """Whether two of ``vectors``, each (dimension,) of length 1, are so close that their texts must be compared."""
+    if len(vectors) < 2:
+        return False
+    rows = np.stack(vectors)
+    return bool(np.triu(rows @ rows.T, 1).max() >= similarity)
+
+
 def _overlap(a: frozenset[str], b: frozenset[str]) -> float:
     return len(a & b) / len(a | b) if a or b else 1.0
 
