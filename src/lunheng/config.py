@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,6 +19,8 @@ from lunheng.types import Limits
 
 CONFIG_NAME = "lunheng.toml"
 Place = Literal["package", "hub", "modelscope", "url", "folder"]
+_OWN_VARIABLES = ("LUNHENG_KB", "LUNHENG_CACHE")
+"""Environment variables that are no settings."""
 
 
 def cache_dir() -> Path:
@@ -158,6 +160,13 @@ class Settings(BaseSettings):
         Raises:
             ConfigError: for an unknown key, a wrong type or a value out of range; names the key.
         """
+        for name in os.environ:
+            section = name.removeprefix("LUNHENG_").split("__")[0].lower()
+            if name.startswith("LUNHENG_") and name not in _OWN_VARIABLES and section not in cls.model_fields:
+                raise ConfigError(
+                    f"environment: {name} sets nothing; a setting is written LUNHENG_SECTION__KEY, as "
+                    "LUNHENG_RETRIEVAL__RRF_K. See `lunheng config show` for every key."
+                )
         candidates = [Path(folder) / CONFIG_NAME] if folder else []
         candidates.append(Path.cwd() / CONFIG_NAME)
         path = next((c for c in candidates if c.is_file()), None)
@@ -167,9 +176,25 @@ class Settings(BaseSettings):
         try:
             return bound(**overrides)  # type: ignore[no-any-return]
         except ValidationError as error:
-            where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            where = "; ".join(_complaint(tuple(map(str, e["loc"])), e["type"], e["msg"]) for e in error.errors())
             raise ConfigError(
                 f"settings ({path or 'environment'}): {where}. See `lunheng config show` for every key."
             ) from error
         except ValueError as error:  # tomllib.TOMLDecodeError, SettingsError
             raise ConfigError(f"settings ({path or 'environment'}): {error}") from error
+
+
+def _complaint(place: tuple[str, ...], kind: str, message: str) -> str:
+    """What is wrong at ``place``; for an unknown key, the one that was likely meant."""
+    where = ".".join(place)
+    if kind != "extra_forbidden":
+        return f"{where}: {message}"
+    import difflib
+
+    section: type[BaseModel] = Settings
+    for step in place[:-1]:
+        annotation = section.model_fields[step].annotation
+        section = next(c for c in (annotation, *get_args(annotation)) if isinstance(c, type))
+    near = difflib.get_close_matches(place[-1], section.model_fields, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(section.model_fields)}"
+    return f"{where} is no setting; {hint}"
