@@ -169,6 +169,27 @@ def test_spreadsheet_values_as_shown(tmp_path: Path) -> None:
     ]
 
 
+def test_title_over_a_sheet_is_a_heading_and_no_column_name(tmp_path: Path) -> None:
+    from openpyxl import Workbook
+
+    book = Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.title = "计划"
+    for row in (["备份计划, version 2026"], ["System 系统", "Kept (days) 保留天数"], ["Git 代码仓库", 120]):
+        sheet.append(row)
+    sheet.merge_cells("A1:B1")
+    book.save(tmp_path / "a.xlsx")
+    document = parse(tmp_path / "a.xlsx")
+    (table,) = (e for e in document.elements if e.kind == "table")
+    assert table.text.splitlines()[0] == "| System 系统 | Kept (days) 保留天数 |"
+    assert table.caption == "备份计划, version 2026"
+    assert table.heading_path == ("计划", "备份计划, version 2026")
+    plain = write(tmp_path / "b.csv", "年假天数 2026,\n司龄,天数\n满 5 年,17\n")
+    assert plain.text.endswith("| 司龄 | 天数 |\n| --- | --- |\n| 满 5 年 | 17 |")
+    assert plain.elements[0].kind == "heading"
+
+
 def test_csv_delimiters(tmp_path: Path) -> None:
     assert write(tmp_path / "a.csv", "名称;数量\n轴承;3,5\n").text == "| 名称 | 数量 |\n| --- | --- |\n| 轴承 | 3,5 |"
     assert write(tmp_path / "b.tsv", "a\tb\n1\t2\n").text == "| a | b |\n| --- | --- |\n| 1 | 2 |"
