@@ -11,7 +11,7 @@ Three parts, all in the catalog's file:
 - ``lexical_chunks``: each chunk's terms and counts. Adding a chunk writes this one row; removing it
   reads from here which postings to mend, so removal is exact and leaves no tombstones.
 - ``lexical_postings``: for each term and each block of 8,192 keys, the offsets and counts as one
-  blob. Chunks wait in ``lexical_chunks`` (``merged = 0``) until 256 have come together and are
+  blob. Chunks wait in ``lexical_chunks`` (``merged = 0``) until 64 have come together and are
   then folded in at once; a search reads the waiting ones straight from their rows.
 - ``lexical_terms``: the numbers of the terms, from 1. Postings of number 0 are the chunks' lengths.
 
@@ -39,7 +39,7 @@ B = 0.6
 """Chosen on six sets in both languages: see benchmarks/lexical.py."""
 
 _BLOCK = 8192
-_MERGE_AT = 256
+_MERGE_AT = 64
 _POSTING = np.dtype([("offset", "<u2"), ("count", "<u2")])
 _FORWARD = np.dtype([("term", "<u4"), ("count", "<u2")])
 _MOST = 65_535
@@ -277,22 +277,25 @@ def _drop_postings(connection: Connection, number: int, offsets: list[int]) -> N
 class _Reader:
     """Reads postings as (places, counts). A place is where a chunk stands in dense arrays over the blocks that exist."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, terms: Iterable[int]) -> None:
         self._waiting = _waiting(connection)
-        merged, _ = self._merged(_LENGTH_TERM)
-        self.blocks = np.unique(np.concatenate([merged, self._waiting.keys // _BLOCK]))
-
-    def _merged(self, term: int) -> tuple[NDArray[np.int64], list[bytes]]:
-        rows = self._connection.exec_driver_sql(
-            "SELECT id, data FROM lexical_postings WHERE id BETWEEN ? AND ?", (term << 32, term << 32 | 0xFFFFFFFF)
-        ).fetchall()
-        return np.array([row[0] & 0xFFFFFFFF for row in rows], dtype=np.int64), [row[1] for row in rows]
+        self._merged: dict[int, list[tuple[int, bytes]]] = {}
+        rows = connection.exec_driver_sql(
+            """SELECT asked.value, posting.id & 4294967295, posting.data
+               FROM json_each(?) AS asked CROSS JOIN lexical_postings AS posting
+               ON posting.id BETWEEN asked.value << 32 AND asked.value << 32 | 4294967295""",
+            (json.dumps([_LENGTH_TERM, *terms]),),
+        )
+        for term, block, data in rows.fetchall():
+            self._merged.setdefault(term, []).append((block, data))
+        merged = [block for block, _ in self._merged.get(_LENGTH_TERM, ())]
+        self.blocks = np.unique(np.concatenate([np.array(merged, np.int64), self._waiting.keys // _BLOCK]))
 
     def read(self, term: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        blocks, data = self._merged(term)
-        postings = _decode(b"".join(data), _POSTING)
-        sizes = [len(row) // _POSTING.itemsize for row in data]
+        held = self._merged.get(term, [])
+        postings = _decode(b"".join([data for _, data in held]), _POSTING)
+        sizes = [len(data) // _POSTING.itemsize for _, data in held]
+        blocks = np.array([block for block, _ in held], np.int64)
         places = np.repeat(self._base(blocks), sizes) + postings["offset"]
         keys, counts = self._waiting.read(term)
         return (
@@ -307,7 +310,7 @@ class _Reader:
 def _score(connection: Connection, query: Counter[str]) -> _Scores:
     """BM25 of every chunk for ``query`` (term to its count in the query)."""
     numbers = _numbers(connection, list(query))
-    reader = _Reader(connection)
+    reader = _Reader(connection, numbers.values())
     chunks, lengths = reader.read(_LENGTH_TERM)
     norm = np.zeros(reader.blocks.size * _BLOCK)
     scores, coverage = np.zeros_like(norm), np.zeros_like(norm)
