@@ -282,6 +282,25 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     assert "holds no knowledge base" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_terminal_that_knows_no_chinese_gets_json_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "年假.md").write_text("# 年假\n\n十天。", encoding="utf-8")
+    command = [sys.executable, "-m", "lunheng", "parse", str(tmp_path / "年假.md"), "--json"]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "latin-1"})
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.decode("latin-1"))["title"] == "年假"
+
+
+def test_a_reader_that_has_read_enough_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "long.txt").write_text("one line\n" * 50_000, encoding="utf-8")
+    for option in ([], ["--json"]):
+        command = [sys.executable, "-m", "lunheng", "parse", str(tmp_path / "long.txt"), *option]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stderr is not None
+            process.stdout.readline()
+            process.stdout.close()
+            assert process.stderr.read() == b""
+
+
 def test_import_is_light() -> None:
     code = "import sys, lunheng; print(len([m for m in sys.modules if m.split('.')[0] in ('numpy', 'sqlalchemy', 'torch')]))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "0"

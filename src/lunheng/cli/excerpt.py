@@ -32,28 +32,28 @@ def excerpts(query: str, hits: Sequence[Hit], embedder: Embedder) -> list[str]:
 
     reader = SentenceReader(embedder)
     vector = reader.vectors([query])[0]
-    found = []
-    for passage in reader.passages([hit.chunk for hit in hits]):
-        sentences = [passage.sentence(index) for index in range(len(passage.spans))]
-        best = int(relevance(query, vector, passage).argmax())
-        found.append(around(sentences, best))
-    return found
+    return [
+        around(passage.chunk.text, passage.spans, int(relevance(query, vector, passage).argmax()))
+        for passage in reader.passages([hit.chunk for hit in hits])
+    ]
 
 
-def around(sentences: Sequence[str], best: int, most: int = MOST) -> str:
-    """``sentences[best]`` with those after it, then those before it, up to ``most`` characters; an ellipsis stands
-    where something is left out."""
-    lines = [_readable(s) for s in sentences]
-    first, last = best, best
-    while last + 1 < len(lines) and _length(lines[first : last + 2]) <= most:
+def around(text: str, spans: Sequence[tuple[int, int]], best: int, most: int = MOST) -> str:
+    """The sentence ``spans[best]`` of ``text`` with those after it, then those before it, up to ``most`` characters;
+    an ellipsis stands where something is left out."""
+
+    def shown(first: int, last: int) -> str:
+        return _readable(text[spans[first][0] : spans[last][1]])
+
+    first = last = best
+    while last + 1 < len(spans) and len(shown(first, last + 1)) <= most:
         last += 1
-    while first and _length(lines[first - 1 : last + 1]) <= most:
+    while first and len(shown(first - 1, last)) <= most:
         first -= 1
-    text = " ".join(line for line in lines[first : last + 1] if line)
-    text = shorten(text, most)
-    before = f"{_ELLIPSIS} " if any(lines[:first]) else ""
-    after = f" {_ELLIPSIS}" if any(lines[last + 1 :]) and not text.endswith(_ELLIPSIS) else ""
-    return before + text + after
+    excerpt = shorten(shown(first, last), most)
+    before = f"{_ELLIPSIS} " if first and shown(0, first - 1) else ""
+    cut = last + 1 < len(spans) and shown(last + 1, len(spans) - 1)
+    return before + excerpt + (f" {_ELLIPSIS}" if cut and not excerpt.endswith(_ELLIPSIS) else "")
 
 
 def shorten(text: str, most: int = MOST) -> str:
@@ -73,13 +73,8 @@ def shorten(text: str, most: int = MOST) -> str:
     return line[: kept or most].rstrip(" ,，、;；:：") + f" {_ELLIPSIS}"
 
 
-def _readable(sentence: str) -> str:
-    """One line; a table's row without its outer bars, the rule below its head as nothing."""
-    line = " ".join(sentence.split())
-    if _RULE.match(line):
-        return ""
-    return line.strip("| ") if line.startswith("|") else line
-
-
-def _length(lines: Sequence[str]) -> int:
-    return sum(len(line) + 1 for line in lines)
+def _readable(text: str) -> str:
+    """One line; the rows of a table without their outer bars, and without the rule below its head."""
+    lines = (line.strip() for line in text.splitlines())
+    plain = (line.strip("| ") if line.startswith("|") else line for line in lines if not _RULE.match(line))
+    return " ".join(" ".join(plain).split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import sys
@@ -73,6 +74,8 @@ def _root(
 
 def main() -> None:
     """Run the command; errors of ours are one line and exit code 1, Ctrl-C is 130."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that cannot show a character gets its number
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except LunhengError as error:
