@@ -17,11 +17,10 @@ from lunheng.errors import EncryptedError, LimitError, ParseError
 from lunheng.parsing.builder import DocumentBuilder, read_bytes
 from lunheng.parsing.ocr import OcrLine, engine_name, recognise
 from lunheng.parsing.office import meaningful_title
-from lunheng.parsing.pdf_glyphs import PageText, read_page
+from lunheng.parsing.pdf_glyphs import PageText
 from lunheng.parsing.pdf_layout import Line, page_lines
-from lunheng.parsing.pdf_rules import read_rules
 from lunheng.parsing.pdf_structure import Structure, squeezed
-from lunheng.parsing.pdf_tables import find_grids, take_tables
+from lunheng.parsing.pdf_tables import read_tables
 from lunheng.types import Document, Limits
 
 MARGIN = 0.12
@@ -74,8 +73,7 @@ class PdfParser:
                 damaged.append(number)
                 continue
             try:
-                grids = find_grids(read_rules(page))
-                text = read_page(page, [(b.place, b.start, b.end) for grid in grids for b in grid.borders])
+                text, tables = read_tables(page)
                 heights[number] = text.height
                 if text.sideways:
                     sideways.append(number)
@@ -86,8 +84,7 @@ class PdfParser:
                     else:
                         recognised[number] = found
                         continue
-                tables, rest = take_tables(grids, text.segments)
-                lines.extend(page_lines(rest, number, tables))
+                lines.extend(page_lines(text.segments, number, tables))
             finally:
                 page.close()
         if unread:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lunheng.parsing.pdf_glyphs import Segment
+from lunheng.parsing.pdf_glyphs import PageText, Segment, read_page
 from lunheng.parsing.pdf_layout import is_bullet, join_lines, join_row, text_rows
-from lunheng.parsing.pdf_rules import SNAP, Rule, Rules
+from lunheng.parsing.pdf_rows import Grid, split_rows
+from lunheng.parsing.pdf_rules import SNAP, Rule, Rules, read_rules
 from lunheng.types import BBox
 
 MAX_MEETINGS = 100_000
@@ -25,6 +26,7 @@ MAX_SQUARES = 50_000
 """More than any page's table has: hatching, graph paper."""
 MIN_SQUARE = 5.0
 """Rules nearer to one another than this are one border drawn as a double line."""
+MAX_PADDING = 12.0
 MIN_FILLED = 0.2
 """At least so many of a table's cells have text."""
 
@@ -45,22 +47,6 @@ class Table:
     """The first row, and not the whole table, is bold."""
 
 
-@dataclass(slots=True)
-class Grid:
-    """Squares between rules, and which of them make a cell together."""
-
-    xs: list[float]
-    ys: list[float]
-    cells: NDArray[np.int64]
-    """Rows by columns: squares of one merged cell have one number."""
-    borders: list[Rule]
-    """Its upright rules: no run of text crosses them."""
-
-    @property
-    def bbox(self) -> BBox:
-        return self.xs[0], self.ys[0], self.xs[-1], self.ys[-1]
-
-
 def find_grids(rules: Rules) -> list[Grid]:
     """The grids of a page, largest first."""
     grids: list[Grid] = []
@@ -71,11 +57,23 @@ def find_grids(rules: Rules) -> list[Grid]:
     return sorted(grids, key=lambda g: -_area(g.bbox))
 
 
-def take_tables(grids: Sequence[Grid], segments: list[Segment]) -> tuple[list[Table], list[Segment]]:
-    """The grids that hold tables, and the segments that are in none of them.
+def read_tables(page: Any) -> tuple[PageText, list[Table]]:
+    """The text of a pypdfium2 page and its tables, in their order down the page; the text is without theirs."""
+    grids = find_grids(read_rules(page))
+    while True:
+        text = read_page(page, [(b.place, b.start, b.end) for grid in grids for b in grid.borders])
+        kept, tables, rest = take_tables(grids, text.segments)
+        if len(kept) == len(grids):
+            return replace(text, segments=rest), sorted(tables, key=lambda t: t.bbox[1])
+        grids = kept  # the borders of the others must not cut the text
+
+
+def take_tables(grids: list[Grid], segments: list[Segment]) -> tuple[list[Grid], list[Table], list[Segment]]:
+    """The grids that hold tables, the tables, and the segments that are in none of them.
 
     A grid inside a table is part of the cell that it stands in.
     """
+    kept: list[Grid] = []
     tables: list[Table] = []
     for grid in grids:
         if any(_within(grid.bbox, table.bbox) for table in tables):
@@ -83,8 +81,9 @@ def take_tables(grids: Sequence[Grid], segments: list[Segment]) -> tuple[list[Ta
         found = _fill(grid, segments)
         if found is not None:
             table, segments = found
+            kept.append(grid)
             tables.append(table)
-    return sorted(tables, key=lambda t: t.bbox[1]), segments
+    return kept, tables, segments
 
 
 def _connected(rules: Rules) -> list[tuple[list[Rule], list[Rule]]]:
@@ -119,7 +118,7 @@ def _grid(level: list[Rule], upright: list[Rule]) -> Grid | None:
     xs = _places([r.place for r in upright] + [e for r in level for e in (r.start, r.end)], upright)
     ys = _places([r.place for r in level] + [e for r in upright for e in (r.start, r.end)], level)
     rows, columns = len(ys) - 1, len(xs) - 1
-    if rows < 2 or columns < 2 or rows * columns > MAX_SQUARES:
+    if rows < 1 or columns < 2 or rows * columns > MAX_SQUARES:
         return None
     centers_x = [(a + b) / 2 for a, b in itertools.pairwise(xs)]
     centers_y = [(a + b) / 2 for a, b in itertools.pairwise(ys)]
@@ -167,34 +166,38 @@ def _crosses_cells(box: BBox, grid: Grid) -> bool:
 
 def _fill(grid: Grid, segments: list[Segment]) -> tuple[Table, list[Segment]] | None:
     """Put the text into the cells; None if that makes no table."""
+    grid = split_rows(grid, _members(grid, segments))
+    members = _members(grid, segments)
+    first, last = _extent(grid, members)
+    cells = grid.cells[first:last]
+    members = {number: found for number, found in members.items() if number in set(cells.ravel().tolist())}
+    if not _is_table(cells, members):
+        return None
+    texts = {number: cell_text(found) for number, found in members.items()}
+    rows = _with_content(cells, texts)
+    columns = _wide_or_filled(cells, grid.xs, texts)
+    inside = [s for found in members.values() for s in found]
+    header = [s for number in set(cells[rows[0]].tolist()) for s in members.get(number, ())]
+    table = Table(
+        [[texts.get(number, "") for number in row] for row in cells[np.ix_(rows, columns)].tolist()],
+        (grid.xs[0], grid.ys[first], grid.xs[-1], grid.ys[last]),
+        (*(grid.xs[j] for j in columns), grid.xs[-1]),
+        (*(grid.ys[first + i] for i in rows), grid.ys[last]),
+        usual_size(inside),
+        bold_header(header, inside),
+    )
+    taken = {id(s) for s in inside}
+    return table, [s for s in segments if id(s) not in taken]
+
+
+def _members(grid: Grid, segments: list[Segment]) -> dict[int, list[Segment]]:
+    """The segments in each cell."""
     members: dict[int, list[Segment]] = {}
-    taken: set[int] = set()
     for segment in segments:
         i, j = _square((segment.x0 + segment.x1) / 2, segment.middle, grid)
         if i >= 0 and j >= 0:
             members.setdefault(int(grid.cells[i, j]), []).append(segment)
-            taken.add(id(segment))
-    first, last = _extent(grid, members)
-    cells = grid.cells[first:last]
-    numbers = set(cells.ravel().tolist())
-    for number in set(members) - numbers:
-        taken -= {id(s) for s in members.pop(number)}
-    if not _is_table(cells, members):
-        return None
-    texts = {number: cell_text(found) for number, found in members.items()}
-    keep_rows = _with_content(cells, texts)
-    rows = [[texts.get(number, "") for number in row] for row in cells[keep_rows].tolist()]
-    inside = [s for found in members.values() for s in found]
-    header = [s for number in set(cells[keep_rows[0]].tolist()) for s in members.get(number, ())]
-    table = Table(
-        rows,
-        (grid.xs[0], grid.ys[first], grid.xs[-1], grid.ys[last]),
-        tuple(grid.xs),
-        (*(grid.ys[first + i] for i in keep_rows), grid.ys[last]),
-        usual_size(inside),
-        bold_header(header, inside),
-    )
-    return table, [s for s in segments if id(s) not in taken]
+    return members
 
 
 def _square(x: float, y: float, grid: Grid) -> tuple[int, int]:
@@ -235,6 +238,15 @@ def _with_content(cells: NDArray[np.int64], texts: dict[int, str]) -> list[int]:
             kept.append(i)
         above = set(row)
     return kept
+
+
+def _wide_or_filled(cells: NDArray[np.int64], xs: list[float], texts: dict[int, str]) -> list[int]:
+    """The columns without the strips between a cell's border and its shading."""
+    return [
+        j
+        for j, column in enumerate(cells.T.tolist())
+        if xs[j + 1] - xs[j] > MAX_PADDING or any(texts.get(number) for number in column)
+    ]
 
 
 def cell_text(segments: list[Segment]) -> str:
