@@ -10,6 +10,8 @@ from sqlalchemy import Row
 
 from lunheng.types import Chunk, Document, Element, Metadata, content_id, to_jsonable
 
+_FIELDS = dict.fromkeys(f.name for f in fields(Metadata))
+
 
 def _time(value: str | None) -> datetime | None:
     return datetime.fromisoformat(value) if value else None
@@ -45,10 +47,13 @@ def row_to_document(row: Row[Any]) -> Document:
     )
 
 
+_ELEMENT_FIELDS = tuple(f.name for f in fields(Element) if f.name != "text")
+
+
 def _stored_element(element: Element) -> dict[str, Any]:
     """Without the text, which is document.text[start:end], and without what says nothing."""
-    values: dict[str, Any] = to_jsonable(element)
-    return {k: v for k, v in values.items() if k != "text" and v is not None and v is not False and v != []}
+    values = ((name, getattr(element, name)) for name in _ELEMENT_FIELDS)
+    return {name: value for name, value in values if value is not None and value is not False and value != ()}
 
 
 def _element(stored: dict[str, Any], text: str) -> Element:
@@ -71,18 +76,24 @@ def chunk_to_row(chunk: Chunk, sequence: int) -> dict[str, Any]:
         "kind": chunk.kind,
         "language": chunk.metadata.language,
         "element_ids": list(chunk.element_ids),
-        "metadata": to_jsonable(chunk.metadata),
+        "metadata": _stored_metadata(chunk.metadata),
         "text_hash": text_hash(chunk.full_text),
         "sequence": sequence,
     }
 
 
+def _stored_metadata(metadata: Metadata) -> dict[str, Any]:
+    """``to_jsonable``, by name: it is written for every chunk."""
+    values = {name: getattr(metadata, name) for name in _FIELDS}
+    for name in ("created_at", "last_modified"):
+        values[name] = values[name] and values[name].isoformat()
+    values["extra"] = to_jsonable(metadata.extra)
+    return values
+
+
 def text_hash(full_text: str) -> str:
     """Names the vector of a passage."""
     return content_id(full_text)
-
-
-_FIELDS = {f.name for f in fields(Metadata)}
 
 
 def row_to_chunk(row: Row[Any]) -> Chunk:

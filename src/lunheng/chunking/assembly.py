@@ -118,7 +118,10 @@ class Assembler:
             return
         text = self.document.text[start:end]
         prefix = self._full_prefix(start, draft.header)
-        count = self._tokenizer.count(f"{prefix}\n{text}" if prefix else text)
+        if prefix or text != self.document.text:
+            count = self._tokenizer.count(f"{prefix}\n{text}" if prefix else text)
+        else:
+            count = self.tokens.whole
         if count <= self.cap:
             yield Draft(start, end, draft.kind, draft.header), prefix, count
             return

@@ -3,10 +3,13 @@
 Called by every chunker. Text is tokenised in pieces of bounded length (a tokenizer's memory grows
 with its input), and the starts of the tokens are kept in one sorted array: counting a stretch is
 then two binary searches. A stretch tokenised by itself may come out a token or two different, so
-chunks are counted exactly once they are cut; see ``assembly``.
+chunks are counted exactly once they are cut; see ``assembly``. A text that is never cut, as most short
+ones, is only counted, once.
 """
 
 from __future__ import annotations
+
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +26,20 @@ class TokenMap:
     def __init__(self, text: str, tokenizer: Tokenizer) -> None:
         self.text = text
         self.tokenizer = tokenizer
-        self._starts = _token_starts(text, tokenizer)
+
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        return _token_starts(self.text, self.tokenizer)
+
+    @cached_property
+    def whole(self) -> int:
+        """Tokens of the text, counted as a model will count it."""
+        return self.tokenizer.count(self.text)
 
     def count(self, start: int, end: int) -> int:
         """Tokens that begin in ``text[start:end]``."""
+        if (start, end) == (0, len(self.text)) and end <= PIECE:
+            return self.whole
         first, last = np.searchsorted(self._starts, (start, end))
         return int(last - first)
 

@@ -29,8 +29,11 @@ from lunheng.types import Chunk, Document, content_id
 Status = Literal["added", "updated", "unchanged", "removed", "skipped", "failed"]
 _EMBED_BATCH = 256
 """Chunks that go to the embedder together: enough to sort by length, little enough to show progress."""
-_AHEAD = 32
-"""Documents parsed and cut while the embedder works on a batch."""
+_FIRST_BATCH = 32
+"""The first batch is small and each next one twice the size, so that the embedder does not wait for the parsers."""
+_AHEAD = 256
+_AHEAD_BYTES = 16_000_000
+"""Documents, and bytes of files, that are parsed and cut while the embedder works on a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ class _Prepared:
     document: Document
     chunks: list[Chunk]
     fingerprint: str
+    passages: dict[str, Passage]
+    """What is to be embedded, by hash."""
 
 
 class Pipeline:
@@ -134,13 +139,13 @@ class Pipeline:
                 progress(report, len(reports), len(items))
 
         waiting: dict[str, _Prepared] = {}
-        count = 0
+        count, batch = 0, _FIRST_BATCH
 
         def store() -> None:
-            nonlocal count
+            nonlocal count, batch
             self._store(list(waiting.values()), done)
             waiting.clear()
-            count = 0
+            count, batch = 0, min(2 * batch, _EMBED_BATCH)
 
         for outcome in self._prepared(items, overrides, stamps):
             if isinstance(outcome, ItemReport):
@@ -151,7 +156,7 @@ class Pipeline:
                 store()
             waiting[identity] = outcome
             count += len(outcome.chunks)
-            if count >= _EMBED_BATCH:
+            if count >= batch:
                 store()
         store()
         return reports
@@ -163,18 +168,22 @@ class Pipeline:
         stamps: dict[str, set[tuple[str, str]]],
     ) -> Iterator[ItemReport | _Prepared]:
         """Hash, parse and cut some files ahead, in threads (the parsing itself is in child processes)."""
-        queue: deque[Future[ItemReport | _Prepared]] = deque()
+        queue: deque[tuple[Future[ItemReport | _Prepared], int]] = deque()
+        ahead = 0
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="lunheng-parse") as pool:
             remaining = iter(items)
             try:
                 while True:
-                    while len(queue) < _AHEAD and (item := next(remaining, None)) is not None:
-                        queue.append(pool.submit(self._prepare, item, overrides, stamps))
+                    while len(queue) < _AHEAD and ahead < _AHEAD_BYTES and (item := next(remaining, None)) is not None:
+                        queue.append((pool.submit(self._prepare, item, overrides, stamps), _size(item)))
+                        ahead += queue[-1][1]
                     if not queue:
                         return
-                    yield queue.popleft().result()
+                    future, size = queue.popleft()
+                    ahead -= size
+                    yield future.result()
             finally:
-                for future in queue:
+                for future, _ in queue:
                     future.cancel()
 
     def _prepare(
@@ -202,14 +211,15 @@ class Pipeline:
             return ItemReport(source, "failed", _reason(source, error))
         if not chunks:
             return ItemReport(source, "failed", "; ".join(document.warnings) or "no text was found in it")
-        return _Prepared(document, chunks, fingerprint)
+        return _Prepared(document, chunks, fingerprint, _passages(chunks))
 
     def _store(self, prepared: Sequence[_Prepared], done: Callable[[ItemReport], None]) -> None:
         if not prepared:
             return
-        fresh = self._embed(c for p in prepared for c in p.chunks)
+        passages = {name: passage for p in prepared for name, passage in p.passages.items()}
+        fresh = self._embed(passages)
         try:
-            reports = self._commit(prepared, fresh)
+            reports = self._commit(prepared, passages, fresh)
         except LunhengError as error:
             if len(prepared) == 1:
                 source = prepared[0].document.source
@@ -222,26 +232,22 @@ class Pipeline:
         for report in reports:
             done(report)
 
-    def _embed(self, chunks: Iterable[Chunk]) -> dict[str, Embedded]:
-        """What the model makes of the passages that have no vector yet, by hash."""
-        passages = {text_hash(c.full_text): Passage.of(c.prefix, c.text, c.metadata.heading_path) for c in chunks}
+    def _embed(self, passages: dict[str, Passage]) -> dict[str, Embedded]:
+        """What the model makes of those of ``passages`` that have no vector yet."""
         with self._catalog.read() as connection:
-            known = vectors.known_hashes(connection, self._embedder.fingerprint, list(passages))
+            known = vectors.known_hashes(connection, self._embedder.fingerprint, passages)
         return self._embedder.embed({h: p for h, p in passages.items() if h not in known})
 
-    def _commit(self, prepared: Sequence[_Prepared], fresh: dict[str, Embedded]) -> list[ItemReport]:
+    def _commit(
+        self, prepared: Sequence[_Prepared], passages: dict[str, Passage], fresh: dict[str, Embedded]
+    ) -> list[ItemReport]:
         """Store different documents in one transaction: each whole or not at all, and one wait for the disk."""
-        texts = {
-            text_hash(c.full_text): Passage.of(c.prefix, c.text, c.metadata.heading_path)
-            for p in prepared
-            for c in p.chunks
-        }
         with self._catalog.write() as connection:
             vectors.store(connection, self._embedder.fingerprint, fresh, self._vector_type)
             # A passage whose only other holder was removed since it was looked up has lost its vector.
-            absent = texts.keys() - vectors.known_hashes(connection, self._embedder.fingerprint, list(texts))
+            absent = passages.keys() - vectors.known_hashes(connection, self._embedder.fingerprint, passages)
             if absent:
-                made = self._embedder.embed({h: texts[h] for h in absent})
+                made = self._embedder.embed({h: passages[h] for h in absent})
                 vectors.store(connection, self._embedder.fingerprint, made, self._vector_type)
             changes = self._catalog.replace_documents(
                 connection, [(p.document, p.chunks, p.fingerprint) for p in prepared]
@@ -268,3 +274,17 @@ class Pipeline:
 def _reason(source: str, error: Exception) -> str:
     """What ``error`` says, without the source that it begins with."""
     return str(error).removeprefix(f"{source}: ")
+
+
+def _passages(chunks: Iterable[Chunk]) -> dict[str, Passage]:
+    return {text_hash(c.full_text): Passage.of(c.prefix, c.text, c.metadata.heading_path) for c in chunks}
+
+
+def _size(item: tuple[Path, bool] | Document) -> int:
+    """Bytes of a file; 0 where it has gone (which preparing it will say)."""
+    if isinstance(item, Document):
+        return len(item.text)
+    try:
+        return item[0].stat().st_size
+    except OSError:
+        return 0

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -25,10 +26,47 @@ from lunheng.types import Document, Limits
 MAX_IDLE = 8
 
 
+class _Clock:
+    """One thread that ends the processes whose time is up (a thread for each file would cost more than most files)."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._ends: dict[subprocess.Popen[bytes], float] = {}
+        self._next = float("inf")
+        """When the thread looks again."""
+        self._thread: threading.Thread | None = None
+
+    def start(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        """Give ``process`` so many seconds from now."""
+        with self._changed:
+            self._ends[process] = end = time.monotonic() + seconds
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="lunheng-parse-clock", daemon=True)
+                self._thread.start()
+            if end < self._next:
+                self._changed.notify()
+
+    def stop(self, process: subprocess.Popen[bytes]) -> bool:
+        """Whether ``process`` was ended; from now on it may take as long as it likes."""
+        with self._changed:
+            return self._ends.pop(process, None) is None
+
+    def _run(self) -> None:
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                for process in [p for p, end in self._ends.items() if end <= now]:
+                    del self._ends[process]
+                    process.kill()
+                self._next = min(self._ends.values(), default=float("inf"))
+                self._changed.wait(self._next - now if self._ends else None)
+
+
 class _Worker:
     """One child process."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: _Clock) -> None:
+        self._clock = clock
         # -P: a file in the working directory must not stand in for a module.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "lunheng.parsing.worker"],
@@ -43,22 +81,15 @@ class _Worker:
 
     def ask(self, request: bytes, seconds: float) -> tuple[bytes | None, bool]:
         """Send a request: (the reply, or None if the worker died; whether the clock ran out)."""
-        expired = threading.Event()
-
-        def end() -> None:
-            expired.set()
-            self._process.kill()
-
-        clock = threading.Timer(seconds, end)
-        clock.daemon = True
-        clock.start()
+        reply: bytes | None = None
+        self._clock.start(self._process, seconds)
         try:
-            write_frame(cast(BinaryIO, self._process.stdin), request)
-            return read_frame(cast(BinaryIO, self._process.stdout)), expired.is_set()
-        except (BrokenPipeError, OSError):
-            return None, expired.is_set()
+            with contextlib.suppress(BrokenPipeError, OSError):
+                write_frame(cast(BinaryIO, self._process.stdin), request)
+                reply = read_frame(cast(BinaryIO, self._process.stdout))
         finally:
-            clock.cancel()
+            expired = self._clock.stop(self._process)
+        return reply, expired
 
     def close(self) -> int:
         """End the process and give its return code (negative: the signal that ended it)."""
@@ -77,7 +108,12 @@ class Sandbox:
     """A pool of workers. One for the process is enough; see ``shared``."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin without workers: after a fork they stay with the process that started them."""
         self._lock = threading.Lock()
+        self._clock = _Clock()
         self._idle: list[_Worker] = []
 
     def parse(self, source: Path, limits: Limits, ocr: str = "auto") -> Document:
@@ -122,7 +158,7 @@ class Sandbox:
             with self._lock:
                 worker = self._idle.pop() if self._idle else None
             if worker is None:
-                return _Worker()
+                return _Worker(self._clock)
             if worker.alive:
                 return worker
             worker.close()
@@ -133,11 +169,6 @@ class Sandbox:
                 self._idle.append(worker)
                 return
         worker.close()
-
-    def forget(self) -> None:
-        """Leave the workers to the process that started them (after a fork)."""
-        self._lock = threading.Lock()
-        self._idle = []
 
 
 def _death(source: Path, limits: Limits, code: int, expired: bool) -> ParseError:
