@@ -93,6 +93,12 @@ LOOKS: dict[str, list[tuple[Any, ...]]] = {
     "double box": [GRID, ("BOX", (0, 0), (-1, -1), 0.5, "black", None, None, None, 2, 2)],
     "columns only": [("BOX", (0, 0), (-1, -1), 1, "black"), ("LINEBEFORE", (1, 0), (-1, -1), 0.5, "black"),
                      ("LINEBELOW", (0, 0), (-1, 0), 1, "black")],
+    "three lines": [("LINEABOVE", (0, 0), (-1, 0), 1, "black"), ("LINEBELOW", (0, 0), (-1, 0), 0.5, "black"),
+                    ("LINEBELOW", (0, -1), (-1, -1), 1, "black")],
+    "a line below each row": [("LINEBELOW", (0, 0), (-1, -1), 0.5, "black"),
+                              ("LINEABOVE", (0, 0), (-1, 0), 1, "black")],
+    "bands": [("ROWBACKGROUNDS", (0, 0), (-1, -1), ["lightgrey", "whitesmoke"])],
+    "bands on white": [("ROWBACKGROUNDS", (0, 1), (-1, -1), ["lightgrey", None])],
     "shaded": [GRID, ("BACKGROUND", (0, 0), (-1, 0), "lightgrey"),
                ("ROWBACKGROUNDS", (0, 1), (-1, -1), ["white", "whitesmoke"])],
 }  # fmt: skip
@@ -165,6 +171,27 @@ def test_captions(caption: str, taken: bool, above: bool, tmp_path: Path) -> Non
     (found,) = tables(document)
     assert found.caption == (" ".join(caption.split("　")) if taken else None) or found.caption == caption
     assert "".join(caption.split()) in "".join(document.text.split())
+
+
+def test_a_heading_over_two_columns_of_a_three_line_table(tmp_path: Path) -> None:
+    rows = [["Harbour", "Ships", "", "Crews"], ["", "in", "out", ""], ["Adel", "12", "7", "3"], ["Borel", "5", "", "1"]]
+    lines = [("LINEABOVE", (0, 0), (-1, 0), 1, "black"), ("LINEBELOW", (0, 1), (-1, 1), 0.5, "black"),
+             ("LINEBELOW", (0, -1), (-1, -1), 1, "black"), ("LINEBELOW", (1, 0), (2, 0), 0.5, "black"),
+             ("SPAN", (1, 0), (2, 0)), ("ALIGN", (1, 0), (2, 0), "CENTER")]  # fmt: skip
+    path = build(tmp_path / "span.pdf", [text("en"), table(rows, "en", *lines, colWidths=80), text("en")])
+    (found,) = tables(parse(path))
+    assert cells(found) == [["Harbour", "Ships", "Ships", "Crews"], *rows[1:]]
+
+
+@both
+def test_wrapped_lines_of_a_three_line_table(language: str, tmp_path: Path) -> None:
+    rows = [["A", "B", "C"], ["x1", "y1", PROSE[language]], ["x2", "y2", PROSE[language]], ["x3", "", "z3"]]
+    lines = [("LINEABOVE", (0, 0), (-1, 0), 1, "black"), ("LINEBELOW", (0, 0), (-1, 0), 0.5, "black"),
+             ("LINEBELOW", (0, -1), (-1, -1), 1, "black"), ("VALIGN", (0, 0), (-1, -1), "TOP")]  # fmt: skip
+    flow = [[text(language, c) if i and j == 2 else c for j, c in enumerate(row)] for i, row in enumerate(rows)]
+    path = build(tmp_path / "wrapped.pdf", [table(flow, language, *lines, colWidths=[60, 60, 200])])
+    (found,) = tables(parse(path))
+    assert cells(found) == rows
 
 
 def test_two_tables_on_a_page(tmp_path: Path) -> None:
@@ -283,7 +310,39 @@ def columns(pdf: Any) -> None:
             pdf.drawString(x, 770 - 15 * i, PROSE["en"][: 44 + i % 3])
 
 
-@pytest.mark.parametrize("draw", [decorated, charted, formatted, columns])
+def barred(pdf: Any) -> None:
+    """A chart with level lines only, bars and figures over them."""
+    for i in range(9):
+        pdf.line(100, 500 + 25 * i, 500, 500 + 25 * i)
+        pdf.drawString(80, 497 + 25 * i, str(10 * i))
+    for i in range(8):
+        pdf.rect(115 + 48 * i, 500, 24, 40 + 17 * i, fill=0)
+        pdf.drawString(120 + 48 * i, 545 + 17 * i, str(40 + 17 * i))
+        pdf.drawString(115 + 48 * i, 485, f"20{10 + i}")
+
+
+def slides(pdf: Any) -> None:
+    """Sections between rules of one length: headings and prose."""
+    for i in range(6):
+        pdf.line(60, 760 - 110 * i, 535, 760 - 110 * i)
+        pdf.drawString(60, 740 - 110 * i, f"Section {i}")
+        for k in range(4):
+            pdf.drawString(60, 720 - 110 * i - 15 * k, PROSE["en"][: 90 - 3 * k])
+
+
+def code(pdf: Any) -> None:
+    """A listing on bands of colour."""
+    for i, line in enumerate(
+        ["def light(k):", "    return k * 2", "", "for k in range(3):", "    print(light(k))"] * 3
+    ):
+        pdf.setFillGray(0.9 if i % 2 else 0.95)
+        pdf.rect(60, 700 - 14 * i, 475, 14, fill=1, stroke=0)
+        pdf.setFillGray(0)
+        pdf.setFont("Courier", 9)
+        pdf.drawString(64, 704 - 14 * i, line)
+
+
+@pytest.mark.parametrize("draw", [decorated, charted, formatted, columns, barred, slides, code])
 def test_no_tables(draw: Callable[[Any], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from reportlab.pdfgen.canvas import Canvas
 
@@ -295,6 +354,7 @@ def test_no_tables(draw: Callable[[Any], None], tmp_path: Path, monkeypatch: pyt
     found = parse(path)
     assert tables(found) == []
     monkeypatch.setattr(pdf_tables, "find_grids", lambda rules: [])
+    monkeypatch.setattr(pdf_tables, "find_open_grids", lambda rules, segments: [])
     assert [e.text for e in found.elements] == [e.text for e in parse(path).elements]
 
 

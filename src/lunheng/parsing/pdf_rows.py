@@ -85,7 +85,7 @@ def _cuts(grid: Grid, i: int, members: dict[int, list[Segment]]) -> list[float]:
     full = [len({cell_of[id(s)] for s in line}) >= needed for line in lines]
     if not full[0] or sum(full) < max(2, FULL_LINES * len(lines)):
         return []
-    room = [ended for n in filled for ended in _ended_early(members[n], _width(grid, row, n))]
+    room = [ended for n in filled for ended in ends_early(members[n], _width(grid, row, n))]
     if not room or sum(room) < ROOM * len(room):
         return []
     bottoms = [max(s.bottom for s in line) for line in lines]
@@ -98,7 +98,7 @@ def _width(grid: Grid, row: list[int], number: int) -> float:
     return grid.xs[first + row.count(number)] - grid.xs[first]
 
 
-def _ended_early(segments: list[Segment], width: float) -> list[bool]:
+def ends_early(segments: list[Segment], width: float) -> list[bool]:
     """For each line of a cell but its last: whether the next line's first word had room in it."""
     lines = text_rows(segments)
     ended = []

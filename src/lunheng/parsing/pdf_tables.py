@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lunheng.parsing.pdf_glyphs import PageText, Segment, read_page
 from lunheng.parsing.pdf_layout import is_bullet, join_lines, join_row, text_rows
+from lunheng.parsing.pdf_open_tables import find_open_grids
 from lunheng.parsing.pdf_rows import Grid, split_rows
 from lunheng.parsing.pdf_rules import SNAP, Rule, Rules, read_rules
 from lunheng.types import BBox
@@ -52,20 +53,38 @@ def find_grids(rules: Rules) -> list[Grid]:
     grids: list[Grid] = []
     for level, upright in _connected(rules):
         grid = _grid(level, upright)
-        if grid is not None and not any(_crosses_cells(box, grid) for box in rules.drawings):
+        if grid is not None:
             grids.append(grid)
-    return sorted(grids, key=lambda g: -_area(g.bbox))
+    return sorted(_drawn_over(grids, rules), key=lambda g: -_area(g.bbox))
 
 
 def read_tables(page: Any) -> tuple[PageText, list[Table]]:
     """The text of a pypdfium2 page and its tables, in their order down the page; the text is without theirs."""
-    grids = find_grids(read_rules(page))
+    rules = read_rules(page)
+    grids = find_grids(rules)
     while True:
         text = read_page(page, [(b.place, b.start, b.end) for grid in grids for b in grid.borders])
         kept, tables, rest = take_tables(grids, text.segments)
         if len(kept) == len(grids):
-            return replace(text, segments=rest), sorted(tables, key=lambda t: t.bbox[1])
+            break
         grids = kept  # the borders of the others must not cut the text
+    _, more, rest = take_tables(_drawn_over(find_open_grids(_outside(rules, tables), rest), rules), rest)
+    return replace(text, segments=rest), sorted([*tables, *more], key=lambda t: t.bbox[1])
+
+
+def _drawn_over(grids: list[Grid], rules: Rules) -> list[Grid]:
+    """The grids without those of charts."""
+    return [grid for grid in grids if not any(_crosses_cells(box, grid) for box in rules.drawings)]
+
+
+def _outside(rules: Rules, tables: list[Table]) -> Rules:
+    """The rules that are in none of the tables."""
+    if not tables:
+        return rules
+    boxes = [(x0 - SNAP, top - SNAP, x1 + SNAP, bottom + SNAP) for x0, top, x1, bottom in (t.bbox for t in tables)]
+    level = [r for r in rules.level if not any(_within((r.start, r.place, r.end, r.place), box) for box in boxes)]
+    upright = [r for r in rules.upright if not any(_within((r.place, r.start, r.place, r.end), box) for box in boxes)]
+    return Rules(level, upright, rules.drawings)
 
 
 def take_tables(grids: list[Grid], segments: list[Segment]) -> tuple[list[Grid], list[Table], list[Segment]]:
