@@ -42,7 +42,10 @@ def find_open_grids(rules: Rules, segments: list[Segment]) -> list[Grid]:
     """The grids that level rules and the columns of the text between them make."""
     grids: list[Grid] = []
     for x0, x1, ys in _stacks(rules.level):
-        inside = [s for s in segments if x0 - SAME_END < (s.x0 + s.x1) / 2 < x1 + SAME_END]
+        width = x1 - x0
+        inside = [
+            s for s in segments if x0 - SAME_END < (s.x0 + s.x1) / 2 < x1 + SAME_END and s.x1 - s.x0 < 1.5 * width
+        ]
         for run, first, last in _runs(ys, inside):
             grid = _grid(run, x0, x1, ys[first : last + 1], inside, rules.level)
             if grid is not None and not any(_stands_in(rule, grid) for rule in rules.upright):

@@ -91,6 +91,12 @@ def _chained(group: list[Rule]) -> list[Rule]:
     return rules
 
 
+def _clipped(across_a: float, across_b: float, a: float, b: float, breadth: float, length: float) -> Rule | None:
+    """The part of an edge that is on the page, if any; coordinates in a file can be anything, even not a number."""
+    place, start, end = (across_a + across_b) / 2, max(min(a, b), 0.0), min(max(a, b), length)
+    return Rule(place, start, end) if 0 <= place <= breadth and end - start >= MIN_EDGE else None
+
+
 def _page_objects(pdfium: Any, raw: Any) -> Iterator[Any]:
     for i in range(pdfium.FPDFPage_CountObjects(raw)):
         yield pdfium.FPDFPage_GetObject(raw, i)
@@ -161,10 +167,14 @@ class _Collector:
         if not stroke.value and not thin and self._is_white(raw):
             return
         for xa, ya, xb, yb in edges:
-            if abs(ya - yb) <= abs(xa - xb):
-                self.level.append(Rule((ya + yb) / 2, min(xa, xb), max(xa, xb)))
-            else:
-                self.upright.append(Rule((xa + xb) / 2, min(ya, yb), max(ya, yb)))
+            is_level = abs(ya - yb) <= abs(xa - xb)
+            rule = (
+                _clipped(ya, yb, xa, xb, self._height, self._width)
+                if is_level
+                else _clipped(xa, xb, ya, yb, self._width, self._height)
+            )
+            if rule is not None:
+                (self.level if is_level else self.upright).append(rule)
 
     def _edges(
         self, raw: Any, count: int, matrix: Matrix
