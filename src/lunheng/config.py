@@ -102,7 +102,7 @@ class AnsweringSettings(_Section):
 
 class StorageSettings(_Section):
     vectors: Literal["auto", "exact", "qdrant", "faiss"] = "auto"
-    exact_below: int = Field(4_000, ge=0)
+    exact_below: int = Field(16_000, ge=0)
     """``auto`` scans exactly below so many chunks and uses qdrant above."""
     vector_type: Literal["float32", "int8"] = "float32"
     writer_timeout_seconds: float = Field(60.0, ge=0)

@@ -33,6 +33,7 @@ class ExactIndex:
         self._rows: Vectors = np.empty((0, dimension), dtype=np.float32)
         """Grows by doubling; rows beyond the keys are spare."""
         self._state = (self._keys, self._rows)
+        self._last: tuple[Vectors, Keys, Vectors] = (self._rows, self._keys, np.empty(0, dtype=np.float32))
         if self._path.exists():
             self._state = self._load()
 
@@ -83,14 +84,22 @@ class ExactIndex:
 
     def search(self, vector: Vectors, k: int, allowed: Keys | None = None) -> Hits:
         """The ``k`` nearest (key, cosine), exactly."""
-        query = unit_query(vector, self._dimension)
         keys, rows = self._state
-        rows = rows[: keys.size]
         if allowed is None:
-            return top(keys, rows @ query, k)
+            return top(keys, self._scores(vector, keys, rows), k)
         at = find(keys, allowed)
-        few = at.size < _GATHER_BELOW * keys.size
-        return top(keys[at], rows[at] @ query if few else (rows @ query)[at], k)
+        if at.size < _GATHER_BELOW * keys.size:
+            return top(keys[at], rows[at] @ unit_query(vector, self._dimension), k)
+        return top(keys[at], self._scores(vector, keys, rows)[at], k)
+
+    def _scores(self, vector: Vectors, keys: Keys, rows: Vectors) -> Vectors:
+        """All cosines. A search asks for each language in turn with the same vector: the product is made once."""
+        query = unit_query(vector, self._dimension)
+        last_query, last_keys, scores = self._last
+        if last_keys is not keys or not np.array_equal(last_query, query):
+            scores = rows[: keys.size] @ query
+            self._last = query.copy(), keys, scores
+        return scores
 
     def count(self) -> int:
         return int(self._state[0].size)
