@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from functools import lru_cache
 
 from lunheng.text.normalise import simplify
 from lunheng.text.stopwords import STOP_WORDS
@@ -25,6 +26,8 @@ def extract_keywords(text: str, k: int = 5) -> list[str]:
 
     words: list[str] = []
     for word, tag in rjieba.tag(simplify(text)):
+        if len(word) < 2:
+            continue
         if _HAN_WORD.fullmatch(word):
             if tag.startswith(_CONTENT_TAGS):
                 words.append(word)
@@ -36,5 +39,6 @@ def extract_keywords(text: str, k: int = 5) -> list[str]:
     return ranked[:k]
 
 
+@lru_cache(maxsize=50_000)
 def _length_weight(word: str) -> float:
     return math.sqrt(min(len(word), 5)) if _HAN_WORD.fullmatch(word) else math.sqrt(min(len(word), 10) / 2)

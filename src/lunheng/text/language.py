@@ -82,6 +82,6 @@ def _detect(sample: str) -> str:
 
 def _latin_language(text: str) -> str:
     words = [w for w in re.findall(r"[a-z\u00df-\u024f]+", text.lower()) if w in _ANY_FUNCTION_WORD]
-    scores = {code: sum(w in known for w in words) for code, known in _FUNCTION_WORDS.items()}
+    scores = {code: sum(map(known.__contains__, words)) for code, known in _FUNCTION_WORDS.items()}
     best = max(scores, key=lambda code: scores[code])
     return best if scores[best] >= _MIN_EVIDENCE and scores[best] > scores["en"] else "en"
