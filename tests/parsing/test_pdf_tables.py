@@ -97,6 +97,7 @@ LOOKS: dict[str, list[tuple[Any, ...]]] = {
                     ("LINEBELOW", (0, -1), (-1, -1), 1, "black")],
     "a line below each row": [("LINEBELOW", (0, 0), (-1, -1), 0.5, "black"),
                               ("LINEABOVE", (0, 0), (-1, 0), 1, "black")],
+    "one rule": [("LINEBELOW", (0, 0), (-1, 0), 0.5, "black")],
     "bands": [("ROWBACKGROUNDS", (0, 0), (-1, -1), ["lightgrey", "whitesmoke"])],
     "bands on white": [("ROWBACKGROUNDS", (0, 1), (-1, -1), ["lightgrey", None])],
     "shaded": [GRID, ("BACKGROUND", (0, 0), (-1, 0), "lightgrey"),
@@ -248,8 +249,7 @@ def test_rotated_pages(rotation: int, tmp_path: Path) -> None:
     path = tmp_path / "rotated.pdf"
     pdf = Canvas(str(path), pagesize=(595, 842))
     pdf.setPageRotation(rotation)
-    move = {90: (595, 0), 180: (595, 842), 270: (0, 842)}[rotation]
-    pdf.translate(*move)
+    pdf.translate(*{90: (842, 0), 180: (595, 842), 270: (0, 595)}[rotation])  # it has turned the paper too
     pdf.rotate(rotation)
     made = table(CHINESE_ROWS, "zh", GRID, colWidths=100)
     made.wrapOn(pdf, 500, 500)
@@ -331,7 +331,12 @@ def slides(pdf: Any) -> None:
 
 
 def code(pdf: Any) -> None:
-    """A listing on bands of colour."""
+    """A listing on bands of colour, and a running head of three parts above a rule."""
+    for x, part in ((60, "The harbour book"), (270, "draft"), (480, "page 7")):
+        pdf.drawString(x, 806, part)
+    pdf.line(60, 802, 535, 802)
+    for k in range(4):
+        pdf.drawString(60, 785 - 15 * k, PROSE["en"][: 90 - 3 * k])
     for i, line in enumerate(
         ["def light(k):", "    return k * 2", "", "for k in range(3):", "    print(light(k))"] * 3
     ):

@@ -30,6 +30,9 @@ MAX_CROSSING = 0.08
 """So many of the lines may cross the gap between two columns."""
 SAME_COLUMNS = 0.6
 MAX_HEADER_LINES = 5
+MIN_HEADER_COLUMNS = 3
+MIN_BODY_LINES = 2
+"""Where one rule is all there is, the text must show more."""
 PROSE_LETTERS = 30
 """Columns whose lines are all so long are columns of prose; a Chinese character counts double."""
 MANY_SECTIONS = 3
@@ -40,17 +43,56 @@ NEXT_ROW = 1.6
 
 def find_open_grids(rules: Rules, segments: list[Segment]) -> list[Grid]:
     """The grids that level rules and the columns of the text between them make."""
-    grids: list[Grid] = []
+    grids: list[Grid | None] = []
     for x0, x1, ys in _stacks(rules.level):
-        width = x1 - x0
-        inside = [
-            s for s in segments if x0 - SAME_END < (s.x0 + s.x1) / 2 < x1 + SAME_END and s.x1 - s.x0 < 1.5 * width
-        ]
+        inside = _between(segments, x0, x1)
         for run, first, last in _runs(ys, inside):
-            grid = _grid(run, x0, x1, ys[first : last + 1], inside, rules.level)
-            if grid is not None and not any(_stands_in(rule, grid) for rule in rules.upright):
-                grids.append(grid)
-    return grids
+            grids.append(_grid(run, x0, x1, ys[first : last + 1], inside, rules.level))
+    for rule in rules.level:
+        taken = any(g is not None and g.ys[0] - 1 <= rule.place <= g.ys[-1] + 1 for g in grids)
+        if rule.length >= MIN_WIDTH and not taken:
+            grids.append(_below_header(rule, _between(segments, rule.start, rule.end)))
+    return [g for g in grids if g is not None and not any(_stands_in(rule, g) for rule in rules.upright)]
+
+
+def _between(segments: list[Segment], x0: float, x1: float) -> list[Segment]:
+    return [s for s in segments if x0 - SAME_END < (s.x0 + s.x1) / 2 < x1 + SAME_END and s.x1 - s.x0 < 1.5 * (x1 - x0)]
+
+
+def _below_header(rule: Rule, segments: list[Segment]) -> Grid | None:
+    """The table of a header with a rule below it and lines below that which keep to its columns."""
+    lines = text_rows(segments)
+    first = next((i for i, line in enumerate(lines) if line[0].middle > rule.place), len(lines))
+    header = lines[first - 1] if first else []
+    if len(header) < MIN_HEADER_COLUMNS or not _near(header, lines[first : first + 1], rule):
+        return None
+    rows: list[list[Segment]] = []
+    for line in lines[first:]:
+        apart = rows and _gap(rows[-1], line) > NEXT_ROW * _height(line)
+        if apart or any(sum(s.x0 < h.x0 < s.x1 for h in header) >= 2 for s in line):
+            break  # with space between, or running on through the columns
+        if len(line) < 2 or len(_columns([s for row in [*rows, line] for s in row])) < len(header):
+            return None  # what follows so closely is no row: neither are these, then
+        rows.append(line)
+    if len(rows) < MIN_BODY_LINES or not any(len(row) >= len(header) for row in rows):
+        return None
+    ys = [min(s.top for s in header) - 1, rule.place, max(s.bottom for s in rows[-1]) + 1]
+    return _grid([header, [s for row in rows for s in row]], rule.start, rule.end, ys, [], [])
+
+
+def _near(header: list[Segment], following: list[list[Segment]], rule: Rule) -> bool:
+    return bool(following) and all(
+        abs(rule.place - edge) < NEXT_ROW * _height(header)
+        for edge in (max(s.bottom for s in header), min(s.top for s in following[0]))
+    )
+
+
+def _gap(above: list[Segment], below: list[Segment]) -> float:
+    return min(s.top for s in below) - max(s.bottom for s in above)
+
+
+def _height(line: list[Segment]) -> float:
+    return max(s.height for s in line)
 
 
 def _stacks(level: list[Rule]) -> Iterator[tuple[float, float, list[float]]]:
