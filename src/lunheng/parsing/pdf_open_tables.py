@@ -2,12 +2,14 @@
 
 Called by ``pdf_tables`` with what is left of a page once its ruled tables are taken. Three rules of one
 length above one another (the three-line table of journals), or the edges of bands, bound sections; sections
-whose text stands in the same columns make a table.
+whose text stands in the same columns make a table. A single rule does below a header of three columns or
+more, if the lines after it keep to them.
 """
 
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Iterator
 from statistics import median
 
@@ -20,6 +22,8 @@ from lunheng.parsing.pdf_rows import PADDING, Grid, ends_early
 from lunheng.parsing.pdf_rules import Rule, Rules
 
 MIN_WIDTH = 100.0
+MAX_RULES = 300
+"""More of them are a drawing's."""
 SAME_END = 4.0
 """Rules of one table begin and end within so many points of one another."""
 MIN_GAP = 0.4
@@ -43,6 +47,8 @@ NEXT_ROW = 1.6
 
 def find_open_grids(rules: Rules, segments: list[Segment]) -> list[Grid]:
     """The grids that level rules and the columns of the text between them make."""
+    if len(rules.level) > MAX_RULES:
+        return []
     grids: list[Grid | None] = []
     for x0, x1, ys in _stacks(rules.level):
         inside = _between(segments, x0, x1)
@@ -61,6 +67,8 @@ def _between(segments: list[Segment], x0: float, x1: float) -> list[Segment]:
 
 def _below_header(rule: Rule, segments: list[Segment]) -> Grid | None:
     """The table of a header with a rule below it and lines below that which keep to its columns."""
+    if sum(0 < rule.place - s.middle < NEXT_ROW * 2 * s.height for s in segments) < MIN_HEADER_COLUMNS:
+        return None
     lines = text_rows(segments)
     first = next((i for i, line in enumerate(lines) if line[0].middle > rule.place), len(lines))
     header = lines[first - 1] if first else []
@@ -200,7 +208,7 @@ def _between_records(section: list[Segment], xs: list[float], columns: list[tupl
 
 
 def _column(segment: Segment, xs: list[float]) -> int:
-    place = int(np.searchsorted(xs, (segment.x0 + segment.x1) / 2)) - 1
+    place = bisect_left(xs, (segment.x0 + segment.x1) / 2) - 1
     return min(max(place, 0), len(xs) - 2)
 
 

@@ -23,7 +23,7 @@ SNAP = 3.0
 """Edges so near to one another are the same rule; rules that end so near to one another meet."""
 MAX_OBJECTS = 20_000
 MAX_SEGMENTS = 50_000
-"""A page with more is a drawing (a map, a plot of many points): no rules are looked for beyond."""
+"""A page with more is a drawing (a map, a plot of many points): it costs seconds and seldom has a table."""
 MAX_FORM_DEPTH = 3
 WHITE = 250
 
@@ -55,6 +55,8 @@ def read_rules(page: Any) -> Rules:
     """Read the rules of a pypdfium2 page."""
     import pypdfium2.raw as pdfium
 
+    if pdfium.FPDFPage_CountObjects(page.raw) > MAX_OBJECTS:
+        return Rules()
     found = _Collector(pdfium, page.get_size())
     found.walk(_page_objects(pdfium, page.raw), upright_matrix(page), 0)
     return Rules(merged(found.level), merged(found.upright), found.drawings)

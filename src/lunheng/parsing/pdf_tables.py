@@ -8,6 +8,7 @@ around a paragraph and the grids of charts are not, and their text is left where
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
@@ -221,8 +222,8 @@ def _members(grid: Grid, segments: list[Segment]) -> dict[int, list[Segment]]:
 
 def _square(x: float, y: float, grid: Grid) -> tuple[int, int]:
     """The row and column of a point; -1 outside."""
-    i = int(np.searchsorted(grid.ys, y)) - 1
-    j = int(np.searchsorted(grid.xs, x)) - 1
+    i = bisect_left(grid.ys, y) - 1
+    j = bisect_left(grid.xs, x) - 1
     return (i if i < len(grid.ys) - 1 else -1), (j if j < len(grid.xs) - 1 else -1)
 
 
