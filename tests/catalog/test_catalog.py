@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 
 from lunheng.catalog import Catalog, completions, jobs, vectors
 from lunheng.catalog.rows import text_hash
@@ -161,6 +161,22 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     catalog.close()
     with pytest.raises(CatalogError, match="upgrade"):
         Catalog(tmp_path / "c.db")
+
+
+def test_an_older_schema_is_brought_up(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "c.db")
+    put(catalog, "a", "one fact")
+    with catalog.write() as connection:
+        connection.execute(text("ALTER TABLE documents DROP COLUMN file_state"))
+        connection.execute(update(facts).where(facts.c.name == "schema_version").values(value=1))
+    catalog.close()
+    catalog = Catalog(tmp_path / "c.db")
+    with catalog.write() as connection:
+        ((stamp,),) = catalog.stamps(connection).values()
+        assert stamp.file_state is None
+        catalog.note_file_states(connection, {stamp.id: "size and times"})
+        assert catalog.stamps(connection)["a"][0].file_state == "size and times"
+    catalog.close()
 
 
 def test_a_file_that_is_no_catalog_is_told(tmp_path: Path) -> None:

@@ -4,6 +4,6 @@ Called by ingest, indexes, retrieval and the knowledge base. Everything else tha
 derived from here and can be deleted (DESIGN's first invariant).
 """
 
-from lunheng.catalog.catalog import Catalog, LiveChunk, StoredDocument
+from lunheng.catalog.catalog import Catalog, LiveChunk, Stamp, StoredDocument
 
-__all__ = ["Catalog", "LiveChunk", "StoredDocument"]
+__all__ = ["Catalog", "LiveChunk", "Stamp", "StoredDocument"]

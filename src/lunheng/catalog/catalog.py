@@ -17,6 +17,7 @@ import numpy as np
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    bindparam,
     delete,
     func,
     insert,
@@ -40,6 +41,9 @@ _SEQUENCE = select(facts.c.value).where(facts.c.name == "sequence")
 _SEARCH_FACTS = select(facts.c.name, facts.c.value).where(facts.c.name.in_(("sequence", "embedder_fingerprint")))
 
 
+_STAMPS = select(
+    documents.c.source, documents.c.id, documents.c.content_hash, documents.c.fingerprint, documents.c.file_state
+)
 _AMONG_KEYS = chunks.c.key.in_(listed("keys"))
 _MINE = select(grants.c.document_id).where(grants.c.grant.in_(listed("grants")))
 _LIVE = select(chunks.c.key, chunks.c.language, chunks.c.text_hash).where(_AMONG_KEYS)
@@ -55,6 +59,16 @@ class LiveChunk:
     language: str
     text_hash: str
     """Names its vector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What tells whether a document's file, or the settings that shaped its chunks, have changed."""
+
+    id: str
+    content_hash: str
+    fingerprint: str
+    file_state: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,13 +237,18 @@ class Catalog:
             connection.execute(select(documents.c.fingerprint).where(documents.c.id == document_id)).scalar_one()
         )
 
-    def stamps(self, connection: Connection) -> dict[str, set[tuple[str, str]]]:
-        """Source to the (content hash, fingerprint) of what is stored of it: what tells whether a file changed."""
-        found: dict[str, set[tuple[str, str]]] = {}
-        columns = (documents.c.source, documents.c.content_hash, documents.c.fingerprint)
-        for source, content_hash, fingerprint in connection.execute(select(*columns)):
-            found.setdefault(source, set()).add((content_hash, fingerprint))
+    def stamps(self, connection: Connection) -> dict[str, list[Stamp]]:
+        """Source to the stamps of what is stored of it (one for each collection that has it)."""
+        found: dict[str, list[Stamp]] = {}
+        for row in connection.execute(_STAMPS).all():
+            found.setdefault(row.source, []).append(Stamp(row.id, row.content_hash, row.fingerprint, row.file_state))
         return found
+
+    def note_file_states(self, connection: Connection, states: Mapping[str, str | None]) -> None:
+        """Remember for documents, by id, the state of their files in which they were read."""
+        if states:
+            statement = update(documents).where(documents.c.id == bindparam("of")).values(file_state=bindparam("state"))
+            connection.execute(statement, [{"of": i, "state": state} for i, state in states.items()])
 
     def list_documents(
         self, connection: Connection, principal: Principal, where: ColumnElement[bool] | None = None

@@ -19,7 +19,12 @@ def create_tables(connection: Connection) -> None:
     connection.execute(insert(facts), [{"name": "schema_version", "value": 0}, {"name": "sequence", "value": 0}])
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [create_tables]
+def add_file_state(connection: Connection) -> None:
+    if "file_state" not in {column["name"] for column in inspect(connection).get_columns("documents")}:
+        connection.exec_driver_sql("ALTER TABLE documents ADD COLUMN file_state VARCHAR")
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [create_tables, add_file_state]
 
 
 def _version(connection: Connection) -> int:

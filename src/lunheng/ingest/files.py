@@ -23,31 +23,32 @@ def expand(paths: Iterable[Path | str], exclude: Path) -> Iterator[tuple[Path, b
     """
     seen: set[Path] = set()
     for given in paths:
-        path = Path(given).expanduser().absolute()
+        path = Path(os.path.normpath(Path(given).expanduser().absolute()))
         if path.is_dir():
-            found: Iterable[tuple[Path, bool]] = ((f, False) for f in _walk(path, exclude))
+            found: Iterable[tuple[Path, bool]] = ((Path(f), False) for f in _walk(str(path), os.path.normpath(exclude)))
         elif path.exists():
             found = [(path, True)]
         else:
             raise NotFoundError(f"{given}: no such file or folder")
         for item in found:
-            normal = Path(os.path.normpath(item[0]))
-            if normal not in seen:
-                seen.add(normal)
-                yield normal, item[1]
+            if item[0] not in seen:
+                seen.add(item[0])
+                yield item
 
 
-def _walk(folder: Path, exclude: Path) -> Iterator[Path]:
-    def fail(error: OSError) -> None:
-        raise NotFoundError(
-            f"{error.filename}: cannot be read ({error.strerror}); nothing below it was changed"
-        ) from error
-
-    for root, folders, names in os.walk(folder, onerror=fail):
-        here = Path(root)
-        folders[:] = sorted(
-            f for f in folders if not f.startswith(".") and f not in _SKIPPED_FOLDERS and here / f != exclude
-        )
-        for name in sorted(names):
-            if not name.startswith((".", "~$")) and not is_sidecar(here / name) and (here / name).is_file():
-                yield here / name
+def _walk(folder: str, exclude: str) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as opened:
+            entries = sorted(opened, key=lambda entry: entry.name)
+    except OSError as error:
+        raise NotFoundError(f"{folder}: cannot be read ({error.strerror}); nothing below it was changed") from error
+    folders = []
+    for entry in entries:
+        if entry.is_dir():
+            named_so = entry.name.startswith(".") or entry.name in _SKIPPED_FOLDERS
+            if not named_so and entry.path != exclude and not entry.is_symlink():
+                folders.append(entry.path)
+        elif not entry.name.startswith((".", "~$")) and not is_sidecar(entry.name) and entry.is_file():
+            yield entry.path
+    for path in folders:
+        yield from _walk(path, exclude)

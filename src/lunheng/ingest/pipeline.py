@@ -1,14 +1,14 @@
 """Parse -> chunk -> embed -> one transaction a few whole documents -> indexes catch up.
 
 Called by the knowledge base's ``add`` and ``sync``, under its writer lock. A file whose bytes, sidecar and
-settings are those of the stored version costs its hash. A bad file is reported and the rest goes on; a run
+settings are those of the stored version costs a look at its size and times, or its hash where these have changed. A bad file is reported and the rest goes on; a run
 that is cut off leaves whole documents only, and the next run goes on where it stopped.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,13 +16,13 @@ from typing import Literal
 
 import numpy as np
 
-from lunheng.catalog import Catalog, vectors
+from lunheng.catalog import Catalog, Stamp, vectors
 from lunheng.catalog.rows import text_hash
 from lunheng.catalog.vectors import Embedded, VectorType
 from lunheng.errors import LunhengError, UnsupportedFormatError
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest.embedding import Passage, PassageEmbedder
-from lunheng.parsing import hash_file
+from lunheng.parsing import file_state, hash_file
 from lunheng.protocols import Chunker
 from lunheng.types import Chunk, Document, content_id
 
@@ -91,6 +91,29 @@ class Overrides:
 
 
 @dataclass(frozen=True, slots=True)
+class _Item:
+    """A file or a document that was given."""
+
+    given: Path | Document
+    source: str
+    named: bool
+    """Whether the caller named it, and not a folder that holds it."""
+    fingerprint: str
+    """Of everything but its bytes that shapes its chunks."""
+    file_state: str | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of a file; 0 where it has gone (which preparing it will say)."""
+        if isinstance(self.given, Document):
+            return len(self.given.text)
+        try:
+            return self.given.stat().st_size
+        except OSError:
+            return 0
+
+
+@dataclass(frozen=True, slots=True)
 class _Prepared:
     """A document between chunking and its transaction."""
 
@@ -99,6 +122,7 @@ class _Prepared:
     fingerprint: str
     passages: dict[str, Passage]
     """What is to be embedded, by hash."""
+    file_state: str | None
 
 
 class Pipeline:
@@ -147,7 +171,19 @@ class Pipeline:
             waiting.clear()
             count, batch = 0, min(2 * batch, _EMBED_BATCH)
 
-        for outcome in self._prepared(items, overrides, stamps):
+        changed: list[_Item] = []
+        of_files = content_id(self._fingerprint, "", repr(overrides))
+        for given in items:
+            item = self._item(given, overrides, of_files)
+            held = stamps.get(item.source, ())
+            if item.file_state and any(
+                (s.fingerprint, s.file_state) == (item.fingerprint, item.file_state) for s in held
+            ):
+                done(ItemReport(item.source, "unchanged"))
+            else:
+                changed.append(item)
+        touched: dict[str, str | None] = {}
+        for outcome in self._prepared(changed, overrides, stamps, touched):
             if isinstance(outcome, ItemReport):
                 done(outcome)
                 continue
@@ -159,13 +195,24 @@ class Pipeline:
             if count >= batch:
                 store()
         store()
+        if touched:
+            with self._catalog.write() as connection:
+                self._catalog.note_file_states(connection, touched)
         return reports
+
+    def _item(self, given: tuple[Path, bool] | Document, overrides: Overrides, of_files: str) -> _Item:
+        if isinstance(given, Document):
+            own = content_id(repr(sorted(given.extra.items())), *given.acl)
+            return _Item(given, given.source, True, content_id(self._fingerprint, own, repr(overrides)), None)
+        path, named = given
+        return _Item(path, str(path), named, of_files, file_state(path))
 
     def _prepared(
         self,
-        items: Sequence[tuple[Path, bool] | Document],
+        items: Sequence[_Item],
         overrides: Overrides,
-        stamps: dict[str, set[tuple[str, str]]],
+        stamps: Mapping[str, Sequence[Stamp]],
+        touched: dict[str, str | None],
     ) -> Iterator[ItemReport | _Prepared]:
         """Hash, parse and cut some files ahead, in threads (the parsing itself is in child processes)."""
         queue: deque[tuple[Future[ItemReport | _Prepared], int]] = deque()
@@ -175,7 +222,7 @@ class Pipeline:
             try:
                 while True:
                     while len(queue) < _AHEAD and ahead < _AHEAD_BYTES and (item := next(remaining, None)) is not None:
-                        queue.append((pool.submit(self._prepare, item, overrides, stamps), _size(item)))
+                        queue.append((pool.submit(self._prepare, item, overrides, stamps, touched), item.size))
                         ahead += queue[-1][1]
                     if not queue:
                         return
@@ -188,30 +235,29 @@ class Pipeline:
 
     def _prepare(
         self,
-        item: tuple[Path, bool] | Document,
+        item: _Item,
         overrides: Overrides,
-        stamps: dict[str, set[tuple[str, str]]],
+        stamps: Mapping[str, Sequence[Stamp]],
+        touched: dict[str, str | None],
     ) -> ItemReport | _Prepared:
-        source = item.source if isinstance(item, Document) else str(item[0])
-        named = isinstance(item, Document) or item[1]
+        source = item.source
         try:
-            if isinstance(item, Document):
-                content_hash, given = item.content_hash, content_id(repr(sorted(item.extra.items())), *item.acl)
-            else:
-                content_hash, given = hash_file(item[0]), ""
-            fingerprint = content_id(self._fingerprint, given, repr(overrides))
-            if (content_hash, fingerprint) in stamps.get(source, ()):
-                return ItemReport(source, "unchanged")
-            document = overrides.apply(item if isinstance(item, Document) else self._parse(item[0]))
+            content_hash = item.given.content_hash if isinstance(item.given, Document) else hash_file(item.given)
+            for stamp in stamps.get(source, ()):
+                if (stamp.content_hash, stamp.fingerprint) == (content_hash, item.fingerprint):
+                    if item.file_state:
+                        touched[stamp.id] = item.file_state
+                    return ItemReport(source, "unchanged")
+            document = overrides.apply(item.given if isinstance(item.given, Document) else self._parse(item.given))
             document = replace(document, content_hash=content_hash)
             chunks = self._chunker.split(document)
         except UnsupportedFormatError as error:
-            return ItemReport(source, "failed" if named else "skipped", _reason(source, error))
+            return ItemReport(source, "failed" if item.named else "skipped", _reason(source, error))
         except (LunhengError, OSError) as error:
             return ItemReport(source, "failed", _reason(source, error))
         if not chunks:
             return ItemReport(source, "failed", "; ".join(document.warnings) or "no text was found in it")
-        return _Prepared(document, chunks, fingerprint, _passages(chunks))
+        return _Prepared(document, chunks, item.fingerprint, _passages(chunks), item.file_state)
 
     def _store(self, prepared: Sequence[_Prepared], done: Callable[[ItemReport], None]) -> None:
         if not prepared:
@@ -252,6 +298,7 @@ class Pipeline:
             changes = self._catalog.replace_documents(
                 connection, [(p.document, p.chunks, p.fingerprint) for p in prepared]
             )
+            self._catalog.note_file_states(connection, {p.document.id: p.file_state for p in prepared if p.file_state})
             removed = [keys for keys, _ in changes if keys.size]
             if removed:
                 self._lexical.remove(connection, np.concatenate(removed))
@@ -278,13 +325,3 @@ def _reason(source: str, error: Exception) -> str:
 
 def _passages(chunks: Iterable[Chunk]) -> dict[str, Passage]:
     return {text_hash(c.full_text): Passage.of(c.prefix, c.text, c.metadata.heading_path) for c in chunks}
-
-
-def _size(item: tuple[Path, bool] | Document) -> int:
-    """Bytes of a file; 0 where it has gone (which preparing it will say)."""
-    if isinstance(item, Document):
-        return len(item.text)
-    try:
-        return item[0].stat().st_size
-    except OSError:
-        return 0

@@ -1,7 +1,7 @@
 """Files to documents: one module a format, each run in a child process under limits.
 
 ``parse_file`` is the way in. ``SUFFIXES`` tells a folder scan what to offer, ``is_sidecar`` what to
-leave out, ``hash_file`` what has not changed.
+leave out, ``file_state`` and ``hash_file`` what has not changed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lunheng.parsing.detect import SUFFIXES
-from lunheng.parsing.hashing import hash_file
+from lunheng.parsing.hashing import file_state, hash_file
 from lunheng.parsing.metadata import is_sidecar
 from lunheng.types import Document
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 VERSION = "1"
 """Raised whenever a parser gives other text or structure than before, so that documents are parsed again."""
 
-__all__ = ["SUFFIXES", "VERSION", "fingerprint", "hash_file", "is_sidecar", "parse_file"]
+__all__ = ["SUFFIXES", "VERSION", "file_state", "fingerprint", "hash_file", "is_sidecar", "parse_file"]
 
 
 def parse_file(path: Path | str, settings: ParsingSettings | None = None) -> Document:

@@ -1,17 +1,45 @@
-"""What tells that a file is unchanged: one hash over its bytes and its sidecar's.
+"""What tells that a file is unchanged: its size and times, else one hash over its bytes and its sidecar's.
 
-Called by ``dispatch`` and by ingest, which skips a file whose hash the catalog already has.
+Called by ``dispatch`` and by ingest, which skips a file whose state or hash the catalog already has.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from pathlib import Path
 
 from lunheng.errors import ParseError
-from lunheng.parsing.metadata import sidecar_of
+from lunheng.parsing.metadata import SIDECAR_SUFFIX, sidecar_of
 
 BLOCK = 1 << 20
+
+
+SETTLED_SECONDS = 2.0
+"""A file that changed more lately than this may change again without its times telling so, which are as coarse as 2 s
+on some file systems."""
+
+
+def file_state(source: Path) -> str | None:
+    """Size, times and inode of the file and of its sidecar: while they stay, so do the bytes.
+
+    None where that is not sure: the file changed a moment ago, or cannot be looked at. To be taken before the
+    bytes are read, so that what changes afterwards changes the state.
+    """
+    parts = []
+    for path in (str(source), f"{source}{SIDECAR_SUFFIX}"):
+        try:
+            stat = os.stat(path)  # noqa: PTH116  a folder may hold a million files, and pathlib takes its time
+        except FileNotFoundError:
+            parts.append("none")
+            continue
+        except OSError:
+            return None
+        if time.time() - max(stat.st_mtime, stat.st_ctime) < SETTLED_SECONDS:
+            return None
+        parts.append(f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}")
+    return " ".join(parts)
 
 
 def hash_file(source: Path) -> str:

@@ -29,9 +29,9 @@ def sidecar_of(source: Path) -> Path:
     return source.with_name(source.name + SIDECAR_SUFFIX)
 
 
-def is_sidecar(path: Path) -> bool:
+def is_sidecar(path: Path | str) -> bool:
     """Whether ``path`` is a sidecar, which is never a document itself."""
-    return path.name.endswith(SIDECAR_SUFFIX)
+    return str(path).endswith(SIDECAR_SUFFIX)
 
 
 def read_sidecar(source: Path) -> dict[str, Any]:
