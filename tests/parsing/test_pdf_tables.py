@@ -231,6 +231,17 @@ def test_a_table_goes_on_over_pages(language: str, repeated: bool, tmp_path: Pat
     assert found.page == 1 and document.elements[-1].page == 3
 
 
+def test_a_table_goes_on_with_merged_columns(tmp_path: Path) -> None:
+    from reportlab.platypus import PageBreak
+
+    upper = [*ENGLISH_ROWS[:3], ["All", "2", ""]]
+    lower = [["Note", "kept by hand"], ["Source", "the books"]]
+    flow = [table(upper, "en", GRID, ("SPAN", (1, 3), (2, 3)), colWidths=90), PageBreak()]
+    flow.append(table(lower, "en", GRID, colWidths=[90, 180]))
+    (found,) = tables(parse(build(tmp_path / "merged.pdf", flow)))
+    assert cells(found) == [*ENGLISH_ROWS[:3], ["All", "2", "2"], *([a, b, b] for a, b in lower)]
+
+
 def test_another_table_on_the_next_page_stays_apart(tmp_path: Path) -> None:
     from reportlab.platypus import PageBreak
 

@@ -17,7 +17,7 @@ from lunheng.parsing.numbering import heading_level, is_strong_heading
 from lunheng.parsing.ocr import OcrLine
 from lunheng.parsing.pdf_glyphs import Segment
 from lunheng.parsing.pdf_layout import Line, is_bullet, join_lines, page_lines, starts_paragraph
-from lunheng.parsing.pdf_tables import continues
+from lunheng.parsing.pdf_tables import continuation
 from lunheng.parsing.tables import markdown_table
 from lunheng.types import BBox
 
@@ -183,11 +183,10 @@ def joined_tables(lines: list[Line]) -> list[Line]:
     end = 0  # the page on which the last line ends
     for line in lines:
         last = found[-1].table if found else None
-        if last is not None and line.table is not None and line.page == end + 1 and continues(last, line.table):
-            repeated = list(
-                itertools.takewhile(lambda pair: pair[0] == pair[1], zip(last.rows, line.table.rows, strict=False))
-            )
-            last.rows.extend(line.table.rows[len(repeated) :])
+        rows = continuation(last, line.table) if last and line.table and line.page == end + 1 else None
+        if last is not None and rows is not None:
+            repeated = list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(last.rows, rows, strict=False)))
+            last.rows.extend(rows[len(repeated) :])
         else:
             found.append(line)
         end = line.page

@@ -289,14 +289,22 @@ def bold_header(header: list[Segment], inside: list[Segment]) -> bool:
     return bool(header) and all(s.bold for s in header) and not all(s.bold for s in inside)
 
 
-def continues(table: Table, following: Table) -> bool:
-    """Whether ``following``, first on the next page, can go on where ``table``, last on its page, stopped."""
-    if len(table.edges) != len(following.edges):
-        return False
-    if any(abs(a - b) > 2 * SNAP for a, b in zip(table.edges, following.edges, strict=True)):
-        return False
+def continuation(table: Table, following: Table) -> list[list[str]] | None:
+    """The rows of ``following``, first on the next page, if they go on where ``table``, last on its page, stopped.
+
+    Columns that are merged all the way down ``following`` have no border there: its columns may be fewer, if
+    the last row of ``table`` has no others.
+    """
+    places = [next((k for k, b in enumerate(table.edges) if abs(a - b) < 2 * SNAP), -1) for a in following.edges]
+    if -1 in places or places != sorted(set(places)) or places[0] != 0 or places[-1] != len(table.edges) - 1:
+        return None
+    last = table.rows[-1]
+    if any(last[k] != last[k - 1] and k not in places for k in range(1, len(last))):
+        return None
+    widths = [b - a for a, b in itertools.pairwise(places)]
+    rows = [[cell for cell, width in zip(row, widths, strict=True) for _ in range(width)] for row in following.rows]
     # Another header means another table; without one, rows simply go on.
-    return following.rows[0] == table.rows[0] or not following.bold_header
+    return rows if rows[0] == table.rows[0] or not following.bold_header else None
 
 
 def _within(inner: BBox, outer: BBox) -> bool:
