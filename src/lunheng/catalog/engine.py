@@ -31,7 +31,7 @@ def open_engine(path: Path, busy_seconds: float) -> Engine:
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute("PRAGMA secure_delete=FAST")
-        cursor.execute("PRAGMA cache_size=-65536")
+        cursor.execute("PRAGMA cache_size=-16384")
         cursor.execute("PRAGMA mmap_size=1073741824")
         cursor.close()
 
