@@ -9,13 +9,16 @@ from __future__ import annotations
 import importlib
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lunheng.errors import LimitError, LunhengError, ParseError
 from lunheng.parsing.detect import CODE_SUFFIXES, detect
 from lunheng.parsing.hashing import hash_file
 from lunheng.parsing.metadata import apply_metadata, read_sidecar, with_file_times
-from lunheng.protocols import Parser
 from lunheng.types import Document, Limits
+
+if TYPE_CHECKING:
+    from lunheng.protocols import Parser  # brings numpy, which half of a worker's memory would be
 
 PARSERS = {
     "pdf": "pdf:PdfParser",

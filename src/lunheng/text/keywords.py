@@ -35,8 +35,8 @@ def extract_keywords(text: str, k: int = 5) -> list[str]:
             words.append(word.casefold())
     counts = Counter(w for w in words if w not in STOP_WORDS)
     # Counter keeps the order of first sight and sorted() is stable, so ties fall to the earlier word.
-    ranked = sorted(counts, key=lambda w: counts[w] * _length_weight(w), reverse=True)
-    return ranked[:k]
+    weights = {word: count * _length_weight(word) for word, count in counts.items()}
+    return sorted(weights, key=weights.__getitem__, reverse=True)[:k]
 
 
 @lru_cache(maxsize=50_000)
