@@ -347,7 +347,7 @@ class KnowledgeBase:
         if not question.strip():
             raise DataError("the question is empty; ask something")
         llm, missing = self._language_model()
-        writer = Writer(self.embedder, llm, self.settings.answering, missing)
+        writer = Writer(self.embedder, self._parts.passages().codec, llm, self.settings.answering, missing)
         chosen = strategy or self.settings.answering.strategy
         kind = AdvancedStrategy if chosen == "advanced" else NaiveStrategy
         where = _where(filter)

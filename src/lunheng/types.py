@@ -246,7 +246,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A numbered source as the model was shown it: a chunk, or the part of it that fits the budget."""
+    """A numbered source of an answer: the part of a chunk that bears on the question."""
 
     n: int
     hit: Hit
@@ -254,6 +254,8 @@ class Source:
     end: int
     text: str
     """Exactly the document's text between ``start`` and ``end``."""
+    shown: tuple[str, ...]
+    """What the model is shown of it: sentences, and rows of tables with the names of their columns."""
 
 
 @dataclass(frozen=True, slots=True)

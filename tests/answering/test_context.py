@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from lunheng.answering.context import assemble, prompt_order
 from lunheng.answering.passages import SentenceReader
-from lunheng.answering.prompts import answer_messages, is_refusal, table_header
+from lunheng.answering.prompts import answer_messages, is_refusal
+from lunheng.answering.statements import split_statements
 from lunheng.models.embedders.onnx import OnnxEmbedder
 from lunheng.testing.fakes import FakeEmbedder, FakeTokenizer
 from lunheng.types import Chunk, Hit, Metadata, Source
@@ -25,9 +26,9 @@ LONG = " ".join(f"Room {i} holds {i * 3} chairs." for i in range(200)) + " The a
 
 
 def test_a_long_chunk_is_cut_to_what_answers(embedder: OnnxEmbedder) -> None:
-    sources = assemble([hit("a", LONG, at=7)], "What is the annual fee?", SentenceReader(embedder), count, 120, 4)
+    sources = assemble([hit("a", LONG, at=7)], SentenceReader(embedder, ["What is the annual fee?"]), count, 120, 4)
     assert len(sources) == 1 and "410 euros" in sources[0].text
-    assert count(sources[0].text) <= 120
+    assert sum(count(line) for line in sources[0].shown) <= 120
     assert LONG[sources[0].start - 7 : sources[0].end - 7] == sources[0].text
 
 
@@ -40,29 +41,40 @@ def test_a_long_chunk_is_cut_to_what_answers(embedder: OnnxEmbedder) -> None:
 )
 def test_budget_offsets_and_numbers(texts: list[str], budget: int) -> None:
     hits = [hit(str(i), t, at=i) for i, t in enumerate(texts)]
-    sources = assemble(hits, "年假有几天？", SentenceReader(FakeEmbedder()), count, budget, 4)
+    sources = assemble(hits, SentenceReader(FakeEmbedder(), ["年假有几天？"]), count, budget, 4)
     assert [s.n for s in sources] == list(range(1, len(sources) + 1)) and len(sources) <= 4
     assert bool(sources) == bool(texts)
-    assert sum(count(s.text) for s in sources) <= budget
+    assert sum(count(line) for s in sources for line in s.shown) <= budget
     for source in sources:
         chunk = source.hit.chunk
         assert chunk.text[source.start - chunk.start : source.end - chunk.start] == source.text
 
 
 def test_the_best_sources_stand_at_the_edges() -> None:
-    sources = [Source(n, hit(str(n), "x"), 0, 1, "x") for n in range(1, 6)]
+    sources = [Source(n, hit(str(n), "x"), 0, 1, "x", ("x",)) for n in range(1, 6)]
     assert [s.n for s in prompt_order(sources)] == [2, 4, 5, 3, 1]
 
 
-def test_rows_of_a_table_keep_their_header() -> None:
+def test_rows_are_shown_with_their_column_names() -> None:
     rows = "| name | days |\n| --- | --- |\n| a | 1 |\n| b | 2 |"
-    whole = hit("t", rows, kind="table")
-    assert table_header(Source(1, whole, 0, len(rows), rows)) == ""
-    last = Source(1, whole, rows.rindex("| b"), len(rows), "| b | 2 |")
-    assert table_header(last) == "| name | days |\n| --- | --- |\n"
+    assert [s.reading for s in split_statements(hit("t", rows, kind="table").chunk)] == [
+        "name: a; days: 1",
+        "name: b; days: 2",
+    ]
     later = hit("t2", "| c | 3 |", kind="table", prefix="Handbook > Leave\n| name | days |\n| --- | --- |")
-    prompt = answer_messages("How many?", [Source(1, later, 0, 9, "| c | 3 |")], "en")[1].content
-    assert "[1] Handbook › Leave › page 3\n| name | days |\n| --- | --- |\n| c | 3 |" in prompt
+    reader = SentenceReader(FakeEmbedder(), ["How many?"])
+    prompt = answer_messages("How many?", assemble([later], reader, count, 500, 4), "en")[1].content
+    assert "[1] Handbook › Leave › page 3\nname: c; days: 3\n" in prompt
+
+
+def test_statements_are_sentences_rows_and_records() -> None:
+    text = "Leave\n\nOne. Two!\n\nid: sg-1\nname: Singapore\n\n年假三天。病假五天。"
+    statements = split_statements(hit("s", text).chunk)
+    assert [s.reading for s in statements] == ["One.", "Two!", "id: sg-1\nname: Singapore", "年假三天。", "病假五天。"]
+    assert all(text[s.start : s.end] == s.reading for s in statements)
+    assert [s.reading for s in split_statements(hit("h", "Leave").chunk)] == ["Leave"], "a heading alone is kept"
+    header = hit("t", "| a \\| b | c |\n| --- | --- |", kind="table").chunk
+    assert [s.reading for s in split_statements(header)] == ["a | b; c"]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ LEAVE = "陪产假：20 天，自子女出生之日起 6 个月内休完。试�
 
 def source(n: int, text: str, at: int = 0) -> Source:
     chunk = Chunk(f"c{n}", text, at, at + len(text), Metadata(f"{n}.md", "md", f"d{n}", 0))
-    return Source(n, Hit(chunk, 1.0, "rerank"), chunk.start, chunk.end, text)
+    return Source(n, Hit(chunk, 1.0, "rerank"), chunk.start, chunk.end, text, (text,))
 
 
 @pytest.fixture

@@ -32,20 +32,20 @@ class AdvancedStrategy:
 
     def stream(self, question: str, principal: Principal, where: Filter | None = None) -> Iterator[AnswerEvent]:
         tracer = Tracer()
-        k = self.writer.settings.max_sources
+        k = self.writer.candidates
 
         def find(query: str) -> SearchResult:
-            return self.search(query, k=k * 2, principal=principal, where=where, tracer=tracer, neighbours=1)
+            return self.search(query, k=k, principal=principal, where=where, tracer=tracer, neighbours=1)
 
         below = self.writer.settings.translate_below
         asked = search_languages(question, find, self.writer.llm, self.languages, below, tracer)
         reworded = [find(q) for q in self._wordings(question, tracer)]
-        with tracer.stage("merge", lists=len(asked) + len(reworded)) as stage:
-            found = merge([*asked, *reworded], k)
+        with tracer.stage("merge", lists=len(asked.results) + len(reworded)) as stage:
+            found = merge([*asked.results, *reworded], k)
             stage.result["hits"] = [{"chunk": h.chunk.id, "score": h.score} for h in found.hits]
         # The question as asked decides whether the sources answer it; a rewording may have drifted.
-        confidence = max(r.confidence for r in asked)
-        yield from self.writer.stream(question, found.hits, confidence, tracer)
+        confidence = max(r.confidence for r in asked.results)
+        yield from self.writer.stream(asked.wordings, found.hits, confidence, tracer)
 
     def _wordings(self, question: str, tracer: Tracer) -> list[str]:
         llm = self.writer.llm

@@ -1,83 +1,76 @@
-"""Chooses what the model is shown: numbered sources within the token budget, best ones at the edges.
+"""Chooses what the model is shown: the statements that say most to the question, within the token budget.
 
-Called by the writer. A chunk that does not fit its share is cut to the run of sentences that says most
-to the question; offsets stay exact.
+Called by the writer. Whole chunks would fill a small model's context with neighbours of the answer, which it then
+mistakes for the answer (CRAG's "knowledge refinement", Yan et al. 2024); so the hits are taken apart, and of each
+source only what bears on the question is shown, in the document's order, below its headings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from lunheng.answering.passages import Passage, SentenceReader, relevance
+from lunheng.answering.passages import SentenceReader
+from lunheng.answering.statements import Statement, split_statements
 from lunheng.types import Hit, Source
 
-_FAR_BEHIND = 4.0
-"""In the evidence reranker's units: weighted standard deviations among the candidates."""
-_LEAST_SHARE = 60
-"""Tokens below which a source is not worth its place."""
+_TOKENS_A_STATEMENT = 80
+"""One statement for so many tokens of the budget: a model with more room, which is a better reader, is shown more."""
+_WIDENED = 2
+"""How many of the best statements bring their neighbours along."""
 
 
 def assemble(
-    hits: Sequence[Hit],
-    question: str,
-    reader: SentenceReader,
-    count: Callable[[str], int],
-    budget: int,
-    max_sources: int,
+    hits: Sequence[Hit], reader: SentenceReader, count: Callable[[str], int], budget: int, max_sources: int
 ) -> tuple[Source, ...]:
-    """The sources, best first, numbered from 1; their texts and headings together within ``budget`` tokens."""
-    chosen = _contenders(hits[:max_sources])
-    if not chosen:
+    """The sources, best first, numbered from 1; what is shown of them stays within ``budget`` tokens."""
+    chunks = [hit.chunk for hit in hits]
+    if not chunks:
         return ()
-    sources: list[Source] = []
+    cut = [split_statements(chunk) for chunk in chunks]
+    scores = [relevance.scores for relevance in reader.relevance(chunks)]
+    ranked = sorted(((float(s), i, j) for i, row in enumerate(scores) for j, s in enumerate(row)), reverse=True)
+    floor = min(2.0, ranked[0][0] / 3)
+    chosen: dict[int, set[int]] = {}
+    seen: set[str] = set()
     left = budget
-    vector = None
-    for place, hit in enumerate(chosen):
-        chunk = hit.chunk
-        overhead = count(chunk.prefix) + 16  # the label, brackets and blank lines
-        # The best source may take half of what is left; the others share the rest evenly.
-        share = max(left // 2, left // (len(chosen) - place)) - overhead
-        if share < _LEAST_SHARE and sources:
-            break
-        start, end = 0, len(chunk.text)
-        if count(chunk.text) > share:
-            passage = reader.passages([chunk])[0]
-            if vector is None:
-                vector = reader.vectors([question])[0]
-            start, end = _best_run(passage, relevance(question, vector, passage), count, share)
-        text = chunk.text[start:end]
-        sources.append(Source(len(sources) + 1, hit, chunk.start + start, chunk.start + end, text))
-        left -= count(text) + overhead
-    return tuple(sources)
+
+    def take(i: int, j: int) -> None:
+        nonlocal left
+        reading = " ".join(cut[i][j].reading.split())
+        new = i not in chosen
+        cost = count(cut[i][j].reading) + (count(chunks[i].prefix) + 16 if new else 1)  # 16: label and blank lines
+        if cost <= left and reading not in seen and not (new and len(chosen) == max_sources):
+            chosen.setdefault(i, set()).add(j)
+            seen.add(reading)
+            left -= cost
+
+    for score, i, j in ranked[: max(1, budget // _TOKENS_A_STATEMENT)]:
+        if score >= floor:
+            take(i, j)
+    for _, i, j in ranked[:_WIDENED]:
+        for beside in (j - 1, j + 1):
+            if i in chosen and 0 <= beside < len(cut[i]) and beside not in chosen[i] and chunks[i].kind != "table":
+                take(i, beside)
+    if not chosen:  # the best statement alone is longer than the budget
+        _, i, j = ranked[0]
+        return (_source(1, hits[i], [_shortened(cut[i][j], count, budget)]),)
+    order = sorted(chosen, key=lambda i: -max(float(scores[i][j]) for j in chosen[i]))
+    return tuple(_source(n, hits[i], [cut[i][j] for j in sorted(chosen[i])]) for n, i in enumerate(order, start=1))
 
 
-def _contenders(hits: Sequence[Hit]) -> list[Hit]:
-    """Without those that the reranker puts far behind the best: they cost time and lead a small model astray."""
-    best = max((h.scores["rerank"] for h in hits if "rerank" in h.scores), default=0.0)
-    return [h for h in hits if h.scores.get("rerank", best) >= best - _FAR_BEHIND]
+def _source(n: int, hit: Hit, shown: Sequence[Statement]) -> Source:
+    chunk = hit.chunk
+    start, end = shown[0].start, shown[-1].end
+    return Source(
+        n, hit, chunk.start + start, chunk.start + end, chunk.text[start:end], tuple(s.reading for s in shown)
+    )
 
 
-def _best_run(
-    passage: Passage, scores: np.ndarray[tuple[int], np.dtype[np.float32]], count: Callable[[str], int], budget: int
-) -> tuple[int, int]:
-    """Grow from the best sentence to the better of its neighbours while the run fits."""
-    first = last = int(np.argmax(scores))
-
-    def fits(a: int, b: int) -> bool:
-        return count(passage.chunk.text[passage.spans[a][0] : passage.spans[b][1]]) <= budget
-
-    while True:
-        sides = [(a, b) for a, b in ((first - 1, last), (first, last + 1)) if a >= 0 and b < len(passage.spans)]
-        sides = [(a, b) for a, b in sides if fits(a, b)]
-        if not sides:
-            break
-        first, last = max(sides, key=lambda side: scores[side[0] if side[0] < first else side[1]])
-    start, end = passage.spans[first][0], passage.spans[last][1]
-    while end - start > 1 and count(passage.chunk.text[start:end]) > budget:  # one sentence, longer than the budget
-        end = start + (end - start) * 3 // 4
-    return start, end
+def _shortened(statement: Statement, count: Callable[[str], int], budget: int) -> Statement:
+    reading = statement.reading
+    while len(reading) > 1 and count(reading) > budget:
+        reading = reading[: len(reading) * 3 // 4]
+    return Statement(statement.start, min(statement.end, statement.start + len(reading)), reading)
 
 
 def prompt_order(sources: Sequence[Source]) -> list[Source]:

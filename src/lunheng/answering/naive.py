@@ -23,11 +23,12 @@ class NaiveStrategy:
 
     def stream(self, question: str, principal: Principal, where: Filter | None = None) -> Iterator[AnswerEvent]:
         tracer = Tracer()
-        k = self.writer.settings.max_sources
+        k = self.writer.candidates
 
         def find(query: str) -> SearchResult:
             return self.search(query, k=k, principal=principal, where=where, tracer=tracer)
 
         below = self.writer.settings.translate_below
-        found = merge(search_languages(question, find, self.writer.llm, self.languages, below, tracer), k)
-        yield from self.writer.stream(question, found.hits, found.confidence, tracer)
+        asked = search_languages(question, find, self.writer.llm, self.languages, below, tracer)
+        found = merge(asked.results, k)
+        yield from self.writer.stream(asked.wordings, found.hits, found.confidence, tracer)

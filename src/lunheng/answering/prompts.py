@@ -1,7 +1,9 @@
 """Every prompt and every fixed sentence of an answer, in both languages.
 
 Called by the strategies. The system prompt never changes between questions, so that an in-process
-model reads it once and keeps it in its cache.
+model reads it once and keeps it in its cache. It offers no words for a refusal: a small model that
+may refuse does so half of the time with the answer before its eyes (12 of 28 right against 21, see
+benchmarks/answers.py), and whether the sources say it is for the gate and the check to decide.
 """
 
 from __future__ import annotations
@@ -20,8 +22,6 @@ class Phrases:
     system: str
     sources: str
     question: str
-    refusal: str
-    """What the model is told to say when the sources do not."""
     missing: str
     """Said when the confidence is too low; ``{question}``."""
     failed: str
@@ -37,13 +37,11 @@ class Phrases:
 PHRASES = {
     "zh": Phrases(
         system=(
-            "你是严谨的助手，根据资料回答问题。资料可能是中文或英文，答案用中文写。\n"
-            "规则：每句话末尾用方括号标出资料编号，例如：年假为12天[1]。数字、日期和名称照抄资料。直接回答，简短。\n"
-            "只有当所有资料都没有说到答案时，才回答：资料中没有提到。"
+            "你是严谨的助手，只根据资料回答问题。资料可能是中文或英文，用中文写一个完整的句子作答，句末用方括号标出资料编号，"
+            "例如：外包人员的年假为 12 天[1]。数字、日期和名称照抄资料，注意问题问的是哪一种情况。问题问了几件事，就回答几件事。"
         ),
         sources="资料",
         question="问题",
-        refusal="资料中没有提到。",
         missing="在这些文档中没有找到这个问题的答案：「{question}」。下面列出的是最接近的段落。",
         failed="资料不足以可靠地回答这个问题：写出的回答没有通过与资料的核对（{reasons}）。请直接查看下面的来源。",
         left_out="（另有 {count} 句未能在资料中核实，已略去。）",
@@ -56,15 +54,13 @@ PHRASES = {
     ),
     "en": Phrases(
         system=(
-            "You are a careful assistant. Answer the question from the sources, which may be in Chinese or English; "
-            "write the answer in English.\n"
-            "Rules: end every sentence with the number of its source in square brackets, like: Annual leave is 12 days "
-            "[1]. Copy numbers, dates and names from the sources. Answer directly and briefly.\n"
-            "Only if no source says the answer, reply: The sources do not say."
+            "You are a careful assistant. Answer the question from the sources only; they may be in Chinese or English. "
+            "Write one complete English sentence that ends with the number of its source in square brackets, like: "
+            "The annual leave of contractors is 12 days [1]. Copy numbers, dates and names from the sources, for the "
+            "case that is asked. Answer every part of the question."
         ),
         sources="Sources",
         question="Question",
-        refusal="The sources do not say.",
         missing=("No answer to “{question}” was found in the documents. The closest passages are listed below."),
         failed=(
             "The sources are not enough for a reliable answer: what was written did not pass the check against them "
@@ -111,21 +107,10 @@ def label(source: Source, language: str) -> str:
     return " › ".join(dict.fromkeys(w for w in where if w))
 
 
-def table_header(source: Source) -> str:
-    """The header of a table whose part shown does not begin with it; a row says nothing without its column names."""
-    chunk = source.hit.chunk
-    if chunk.kind != "table":
-        return ""
-    lines = [line for line in chunk.prefix.splitlines() if line.startswith("|")]
-    if not lines and source.start > chunk.start:
-        lines = chunk.text.splitlines()[:2]
-    return "".join(f"{line}\n" for line in lines)
-
-
 def answer_messages(question: str, sources: Sequence[Source], language: str) -> list[Message]:
     """The messages that ask a model to answer ``question`` from ``sources``, in their prompt order."""
     words = phrases(language)
-    blocks = "\n\n".join(f"[{s.n}] {label(s, language)}\n{table_header(s)}{s.text}" for s in sources)
+    blocks = "\n\n".join("\n".join((f"[{s.n}] {label(s, language)}", *s.shown)) for s in sources)
     return [
         Message("system", words.system),
         Message("user", f"{words.sources}:\n{blocks}\n\n{words.question}: {question}"),

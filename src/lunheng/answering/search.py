@@ -6,7 +6,7 @@ Called by naive and advanced.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from lunheng.errors import ModelError
@@ -15,7 +15,7 @@ from lunheng.protocols import LLM
 from lunheng.query.translate import other_languages, translate
 from lunheng.retrieval.pipeline import SearchResult
 from lunheng.tracing import Tracer
-from lunheng.types import Hit, Principal
+from lunheng.types import Hit, Principal, ScoreKind
 
 
 class Search(Protocol):
@@ -30,6 +30,16 @@ Languages = Callable[[], Mapping[str, float]]
 """Share of the collection's chunks by language."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question's searches, its own and those of its translations."""
+
+    wordings: tuple[str, ...]
+    """The question, then its translations."""
+    results: tuple[SearchResult, ...]
+    """One for each wording."""
+
+
 def search_languages(
     question: str,
     find: Callable[[str], SearchResult],
@@ -37,12 +47,13 @@ def search_languages(
     languages: Languages,
     translate_below: float,
     tracer: Tracer,
-) -> list[SearchResult]:
-    """The question's own result, and where that is not sure enough, those of its translations."""
+) -> Asked:
+    """Search with the question, and where that is not sure enough, with its translations too."""
     own = find(question)
     if own.confidence >= translate_below:
-        return [own]
-    return [own, *(find(text) for text in _translations(question, llm, languages, tracer))]
+        return Asked((question,), (own,))
+    wordings = (question, *_translations(question, llm, languages, tracer))
+    return Asked(wordings, (own, *(find(text) for text in wordings[1:])))
 
 
 def _translations(question: str, llm: LLM | None, languages: Languages, tracer: Tracer) -> list[str]:
@@ -71,20 +82,31 @@ def _translations(question: str, llm: LLM | None, languages: Languages, tracer: 
 
 _RRF_K = 10
 """Small, so that the first hits of each list count: every list is a whole ranking of its own."""
+_AGAIN = 0.5
+"""What a hit's further appearances add, as a share of their scores."""
 
 
 def merge(results: Sequence[SearchResult], k: int) -> SearchResult:
-    """One ranking of several searches: reciprocal rank fusion, each list weighed by its confidence."""
+    """One ranking of several searches.
+
+    Where every hit has the reranker's score, which says how far it stands out in its own search, the best one counts
+    and half of the others is added; else reciprocal rank fusion, each list weighed by its confidence.
+    """
     if len(results) == 1:
         return SearchResult(results[0].hits[:k], results[0].confidence)
-    scores: dict[str, float] = {}
     hits: dict[str, Hit] = {}
+    votes: dict[str, list[float]] = {}
+    reranked = all("rerank" in hit.scores for result in results for hit in result.hits)
     for result in results:
         for rank, hit in enumerate(result.hits, start=1):
-            scores[hit.chunk.id] = scores.get(hit.chunk.id, 0.0) + max(result.confidence, 0.02) / (_RRF_K + rank)
+            vote = hit.scores["rerank"] if reranked else max(result.confidence, 0.02) / (_RRF_K + rank)
+            votes.setdefault(hit.chunk.id, []).append(vote)
             hits.setdefault(hit.chunk.id, hit)
-    ordered = sorted(scores, key=lambda chunk_id: -scores[chunk_id])[:k]
+    kind: ScoreKind = "rerank" if reranked else "rrf"
+    weight = _AGAIN if reranked else 1.0
+    scores = {c: max(v) + weight * (sum(v) - max(v)) for c, v in votes.items()}
+    ordered = sorted(scores, key=lambda c: -scores[c])[:k]
     merged = tuple(
-        replace(hits[c], score=scores[c], kind="rrf", scores={**hits[c].scores, "rrf": scores[c]}) for c in ordered
+        replace(hits[c], score=scores[c], kind=kind, scores={**hits[c].scores, kind: scores[c]}) for c in ordered
     )
     return SearchResult(merged, max(r.confidence for r in results))

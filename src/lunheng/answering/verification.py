@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from lunheng.answering import facts
+from lunheng.answering.attribution import Ground, objection
 from lunheng.answering.passages import Passage, SentenceReader, overlap
 from lunheng.protocols import Vectors
 from lunheng.text.language import detect_language
 from lunheng.text.normalise import normalise
 from lunheng.text.sentences import split_sentences
-from lunheng.types import Citation, SentenceCheck, Source, Verdict
+from lunheng.types import Chunk, Citation, SentenceCheck, Source, Verdict
 
 # Cosines of e5-small between a sentence and what it restates, and between unrelated sentences of one topic,
 # overlap little around these: set on the reference answers of examples/questions.toml, against their own documents
@@ -69,14 +70,20 @@ class _Evidence:
     """Of every sentence of the source."""
 
 
-def verify(text: str, sources: Sequence[Source], question: str, reader: SentenceReader) -> Checked:
-    """Check ``text``, written from ``sources`` (numbered from 1), sentence by sentence."""
+def verify(
+    text: str, sources: Sequence[Source], question: str, reader: SentenceReader, known: Sequence[Chunk] = ()
+) -> Checked:
+    """Check ``text``, written from ``sources`` (numbered from 1), sentence by sentence.
+
+    ``known``: every chunk found for the question, shown to the model or not.
+    """
     by_number = {s.n: s for s in sources}
     notes: list[str] = []
     sentences = list(_sentences(text))
     passages = dict(zip(by_number, reader.passages([s.hit.chunk for s in sources]), strict=True))
     plain = [sentence for _, sentence, _ in sentences]
     vectors = reader.vectors(plain) if plain else np.empty((0, 0), np.float32)
+    judge = _Judge(question, reader, tuple(passages.values()), tuple(known))
     checks: list[SentenceCheck] = []
     citations: dict[tuple[int, int, int], Citation] = {}
     for (_, sentence, cited), vector in zip(sentences, vectors, strict=True):
@@ -84,12 +91,12 @@ def verify(text: str, sources: Sequence[Source], question: str, reader: Sentence
         notes += [f"dropped citation [{n}]: there is no such source" for n in invented]
         numbers = [n for n in cited if n in by_number]
         evidence = [_weigh(by_number[n], passages[n], sentence, vector) for n in numbers]
-        verdict, reasons = _judge(sentence, question, evidence)
+        verdict, reasons = judge(sentence, evidence)
         tried: list[str] = []
         if verdict != "supported":  # also where it cites none: does another source say it?
             others = [_weigh(by_number[n], passages[n], sentence, vector) for n in by_number if n not in numbers]
             for other in sorted(others, key=lambda e: -e.cosine):
-                second, why = _judge(sentence, question, [other])
+                second, why = judge(sentence, [other])
                 if _BETTER[second] > _BETTER[verdict]:
                     notes.append(_mended(numbers, other.source.n, sentence))
                     verdict, reasons, evidence = second, why, [other]
@@ -100,8 +107,8 @@ def verify(text: str, sources: Sequence[Source], question: str, reader: Sentence
         checks.append(SentenceCheck(sentence, tuple(e.source.n for e in evidence), verdict, tuple(reasons)))
         for item in evidence:
             citation = _citation(item, verdict)
-            known = citations.get((citation.n, citation.start, citation.end))
-            if known is None or _BETTER[verdict] < _BETTER[known.supported]:
+            before = citations.get((citation.n, citation.start, citation.end))
+            if before is None or _BETTER[verdict] < _BETTER[before.supported]:
                 citations[(citation.n, citation.start, citation.end)] = citation
     ordered = tuple(sorted(citations.values(), key=lambda c: (c.n, c.start)))
     return Checked(tuple(checks), ordered, tuple(s for s, _, _ in sentences), tuple(dict.fromkeys(notes)))
@@ -160,15 +167,38 @@ def _weigh(source: Source, passage: Passage, sentence: str, vector: Vectors) -> 
     values = {q.value for q in wanted.quantities}  # without units, which a table keeps in its header
     scores = cosines.copy()
     for index in np.argsort(-cosines)[:8]:
-        held = facts.extract(passage.sentence(int(index)))
+        held = facts.extract(passage.reading(int(index)))
         same = (
             len(values & {q.value for q in held.quantities})
             + len(wanted.dates & held.dates)
             + len(wanted.times & held.times)
         )
-        scores[index] += 0.05 * same + 0.05 * overlap(sentence, passage.sentence(int(index)))
+        scores[index] += 0.05 * same + 0.05 * overlap(sentence, passage.reading(int(index)))
     best = int(np.argmax(scores))
     return _Evidence(source, passage, best, float(cosines[best]), cosines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Judges sentences of one answer."""
+
+    question: str
+    reader: SentenceReader
+    shown: tuple[Passage, ...]
+    known: tuple[Chunk, ...]
+
+    def __call__(self, sentence: str, evidence: Sequence[_Evidence]) -> tuple[Verdict, list[str]]:
+        """The facts and the meaning first; then whether they are said of what was asked."""
+        verdict, reasons = _judge(sentence, self.question, evidence)
+        if verdict == "unsupported" or not self.reader.wordings:
+            return verdict, reasons
+        objections = [
+            objection(sentence, self.question, Ground(e.passage, e.best), self.shown, self.known, self.reader)
+            for e in evidence
+        ]
+        if all(objections):
+            return "unsupported", [o for o in dict.fromkeys(objections) if o]
+        return verdict, reasons
 
 
 def _judge(sentence: str, question: str, evidence: Sequence[_Evidence]) -> tuple[Verdict, list[str]]:
@@ -213,7 +243,7 @@ def _near(item: _Evidence) -> str:
     beside it and those about as close in meaning; a number elsewhere in the chunk is about something else."""
     spans = range(len(item.passage.spans))
     near = [i for i in spans if abs(i - item.best) <= 1 or item.cosines[i] >= item.cosine - _AS_CLOSE]
-    return "\n".join([item.passage.chunk.prefix, *(item.passage.sentence(i) for i in near)])
+    return "\n".join([item.passage.chunk.prefix, *(item.passage.reading(i) for i in near)])
 
 
 def _missing(
@@ -258,7 +288,7 @@ def _polarity(sentence: str, evidence: Sequence[_Evidence]) -> str | None:
     """A denial on one side only, compared in the clause that shares most words."""
     denied = facts.negated(sentence)
     for item in evidence:
-        span = item.passage.sentence(item.best)
+        span = item.passage.reading(item.best)
         if facts.negated(span) == denied:
             return None
         clauses = [c.group() for c in _CLAUSES.finditer(span) if c.group().strip()] or [span]

@@ -14,6 +14,7 @@ from lunheng.answering.verification import Checked, render, verify
 from lunheng.config import AnsweringSettings
 from lunheng.errors import ModelError
 from lunheng.protocols import LLM, Embedder
+from lunheng.retrieval.late_interaction import TokenCodec
 from lunheng.text.language import detect_language
 from lunheng.tracing import StageRecord, Tracer
 from lunheng.types import (
@@ -34,23 +35,41 @@ class Writer:
     """What writing an answer needs."""
 
     embedder: Embedder
+    codec: TokenCodec | None
+    """Compares statements with the question word by word; None where the embedder gives no token vectors."""
     llm: LLM | None
     settings: AnsweringSettings
     missing: str = "no language model is configured"
     """Why there is none, where there is none."""
 
-    def stream(self, question: str, hits: Sequence[Hit], confidence: float, tracer: Tracer) -> Iterator[AnswerEvent]:
-        """Yield the sources, then the text as it is written, then the checked answer."""
+    @property
+    def candidates(self) -> int:
+        """How many hits to hand over: more than become sources, since their statements compete."""
+        return self.settings.max_sources + max(2, self.settings.max_sources // 2)
+
+    def stream(
+        self, wordings: Sequence[str], hits: Sequence[Hit], confidence: float, tracer: Tracer
+    ) -> Iterator[AnswerEvent]:
+        """Yield the sources, then the text as it is written, then the checked answer.
+
+        ``wordings``: the question, and its translations where it was searched in those too.
+        """
+        question = wordings[0]
         language = question_language(question)
         words = prompts.phrases(language)
-        reader = SentenceReader(self.embedder)
+        reader = SentenceReader(self.embedder, wordings, self.codec)
         settings = self.settings
         with tracer.stage("context", budget=settings.context_tokens) as stage:
-            sources = context.assemble(
-                hits, question, reader, self._counter(), settings.context_tokens, settings.max_sources
-            )
+            sources = context.assemble(hits, reader, self._counter(), settings.context_tokens, settings.max_sources)
             stage.result["sources"] = [
-                {"n": s.n, "chunk": s.hit.chunk.id, "start": s.start, "end": s.end, "score": s.hit.score}
+                {
+                    "n": s.n,
+                    "chunk": s.hit.chunk.id,
+                    "start": s.start,
+                    "end": s.end,
+                    "score": s.hit.score,
+                    "shown": s.shown,
+                }
                 for s in sources
             ]
         yield SourcesFound(sources, confidence)
@@ -76,7 +95,7 @@ class Writer:
             with tracer.stage("extract") as stage:
                 if self.llm is None:
                     stage.warn(f"{self.missing}; the answer quotes the sources")
-                pieces = [extractive.extract(question, sources, reader)]
+                pieces = [extractive.extract(sources, reader)]
                 stage.result["text"] = pieces[0]
                 yield TextDelta(f"{words.extractive}\n{pieces[0]}")
         written = "".join(pieces).strip()
@@ -85,7 +104,7 @@ class Writer:
             yield AnswerDone(self._unanswered(question, text, sources, confidence, language, tracer))
             return
         with tracer.stage("verify") as stage:
-            checked = verify(written, sources, question, reader)
+            checked = verify(written, sources, question, reader, [hit.chunk for hit in hits])
             for note in checked.notes:
                 stage.warn(note)
             if not extracted and detect_language(written) not in (language, "und"):
