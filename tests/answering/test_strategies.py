@@ -50,7 +50,7 @@ def test_a_right_answer_is_cited_and_supported(ask) -> None:  # type: ignore[no-
 def test_a_wrong_number_is_not_let_through(ask) -> None:  # type: ignore[no-untyped-def]
     answer = ask(FakeLLM(["A primary engineer receives CNY 9,999 a week [1]."])).ask(QUESTION)
     assert not answer.answered and answer.verdict == "unsupported"
-    assert "CNY 9,999 a week" not in answer.text and "9999" in answer.text, "it says what failed"
+    assert "CNY 9,999 a week" not in answer.text and "9,999" in answer.text, "it says what failed"
 
 
 def test_only_the_sentences_that_hold_are_kept(ask) -> None:  # type: ignore[no-untyped-def]

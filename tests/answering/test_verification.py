@@ -53,9 +53,9 @@ def test_what_the_source_says_is_supported(answer: str, question: str, reader: S
         ("Backups are kept for 35 weeks [1].", "35 week"),
         ("Backups run at 04:15 [1].", "04:15"),
         ("Restores are tested by Oliver Grant [1].", "oliver"),
-        ("Laptops are backed up [1].", "denies"),
+        ("Laptops are backed up [1].", "opposite"),
         ("陪产假为 30 天[2]。", "30"),
-        ("试用期员工可以申请异地办公[2]。", "denies"),
+        ("试用期员工可以申请异地办公[2]。", "opposite"),
         ("年假申请由王建国审批[2]。", "王建国"),
         ("The canteen serves noodles on Fridays [1].", ""),
     ],
@@ -69,7 +69,7 @@ def test_what_the_source_does_not_say_is_not(answer: str, why: str, reader: Sent
 def test_invented_citations_are_dropped_and_noted(reader: SentenceReader) -> None:
     checked = verify("Backups are kept for 35 days [1][7].", [source(1, BACKUP)], "?", reader)
     assert checked.checks[0].citations == (1,)
-    assert any("[7]" in note for note in checked.notes)
+    assert checked.invented == (7,)
 
 
 def test_a_sentence_without_a_citation_gets_the_source_that_says_it(reader: SentenceReader) -> None:

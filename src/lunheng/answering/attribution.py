@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from lunheng.answering import facts
 from lunheng.answering.passages import Passage, SentenceReader, overlap
+from lunheng.answering.prompts import Reason
 from lunheng.text.language import detect_language
 from lunheng.text.normalise import normalise
 from lunheng.text.segmentation import terms
@@ -24,7 +25,29 @@ _RIVAL_WORDS = 0.1
 _ABOUT = 0.66
 """MaxSim of a claim with what it rests on, plus 0.3 of the share of its terms there: true claims of the examples have
 .70 and more in one language, and those about something else .63 and less."""
+_ASKED = 0.55
+"""The same of a translated question: .63 and more with what answers it, .45 and less with what is about something
+else."""
+_MENTIONED = {True: 0.35, False: 0.22}
+"""MaxSim of a property with what speaks of it in other words, within a language and across: password with a network's
+name has .20, salary with allowance .55."""
+_PROPERTY_EN = re.compile(
+    r"\bwhat\s+(?:is|are|was|were)\s+(?:the|an?)\s+([\w-]+(?:\s[\w-]+){0,3}?)\s+(?:of|for|in|on|at|that|to|from|per)\b",
+    re.I,
+)
+_PROPERTY_ZH = re.compile(r"([\u4e00-\u9fff]{2,8})(?:是|为)(?:多少|什么|哪)")
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why a claim may be about something else than the question."""
+
+    reason: Reason
+    what: str = ""
+    """The name, or the statement, that speaks against it."""
+    slight: bool = False
+    """The claim may still hold: what is missing stands elsewhere in the documents found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +69,7 @@ def objection(
     shown: Sequence[Passage],
     known: Sequence[Chunk],
     reader: SentenceReader,
-) -> str | None:
+) -> Objection | None:
     """Why ``sentence`` may be about something else than ``question`` asks; None where nothing speaks against it.
 
     Args:
@@ -58,27 +81,29 @@ def objection(
         _stranger(sentence, question, ground.passage.chunk, known)
         or _rival(sentence, question, ground, shown, reader)
         or _elsewhere(sentence, question, ground, reader)
+        or _unmentioned(question, ground, reader)
     )
 
 
-def _stranger(sentence: str, question: str, chunk: Chunk, known: Sequence[Chunk]) -> str | None:
+def _stranger(sentence: str, question: str, chunk: Chunk, known: Sequence[Chunk]) -> Objection | None:
     """A name, code or year of the question that the claim is about, and its source (or its document) never holds."""
     same_language = _language(question) == _language(chunk.text)
     asked = facts.names(question) | set(_YEAR.findall(question))
     document = chunk.metadata.document_id
     home = " ".join(normalise(_whole(c)) for c in [chunk, *(c for c in known if c.metadata.document_id == document)])
+    everywhere = " ".join(normalise(_whole(c)) for c in known)
     about = normalise(_subject(sentence, question))
     for name in sorted(asked):
         # A name may be translated where the languages differ; then only codes and years can be compared.
         comparable = same_language or any(c.isdigit() for c in name)
         if comparable and normalise(name) in about and normalise(name) not in home:
-            return f"{name}, which the question is about, is not in the source"
+            return Objection("stranger", name, slight=normalise(name) in everywhere)
     return None
 
 
 def _rival(
     sentence: str, question: str, ground: Ground, shown: Sequence[Passage], reader: SentenceReader
-) -> str | None:
+) -> Objection | None:
     """Another statement that fits the question better and gives another value of the same kind."""
     told = facts.extract(question).quantities
     new = {q for q in facts.extract(sentence).quantities if q.value not in {t.value for t in told}}
@@ -98,7 +123,7 @@ def _rival(
                 continue
             fit = _fit(rival, reader)
             if fit[0] >= own[0] + _RIVAL_MARGIN and fit[1] >= own[1] + _RIVAL_WORDS:
-                return f"the source says it of another case; nearer to the question is: {_start(rival.text)}"
+                return Objection("rival", _start(rival.text))
     return None
 
 
@@ -108,22 +133,53 @@ def _fit(ground: Ground, reader: SentenceReader) -> tuple[float, float]:
     return float(relevance.scores[ground.index]), max(overlap(w, ground.text) for w in reader.wordings)
 
 
-def _elsewhere(sentence: str, question: str, ground: Ground, reader: SentenceReader) -> str | None:
-    """The claim and what it rests on share numbers, but not their subject; told only within one language."""
+def _elsewhere(sentence: str, question: str, ground: Ground, reader: SentenceReader) -> Objection | None:
+    """The claim and what it rests on share numbers, but not their subject.
+
+    Across languages the question's translation stands for the claim, where there is one.
+    """
     chunk = ground.passage.chunk
+    claim, least = _subject(sentence, question), _ABOUT
     if _language(sentence) != _language(ground.text):
-        return None
+        translated = [w for w in reader.wordings[1:] if _language(w) == _language(ground.text)]
+        if not translated:
+            return None
+        claim, least = translated[0], _ASKED
     relevance = reader.relevance([chunk])[0]
     first, last = max(0, ground.index - 1), ground.index + 2
     near = range(first, min(last, len(relevance.codes)))
-    claim = _subject(sentence, question)
     interactions = reader.interaction(claim, [relevance.codes[i] for i in near])
     if interactions is None:
         return None
     words = "\n".join([chunk.prefix, *(ground.passage.reading(i) for i in near)])
-    if float(interactions.max()) + 0.3 * overlap(claim, words) < _ABOUT:
-        return "the source speaks of something else"
+    if float(interactions.max()) + 0.3 * overlap(claim, words) < least:
+        return Objection("elsewhere")
     return None
+
+
+def _unmentioned(question: str, ground: Ground, reader: SentenceReader) -> Objection | None:
+    """The question asks for a property ("the password of ...") that neither the statement nor its source speaks of."""
+    asked = _property(question)
+    chunk = ground.passage.chunk
+    if not asked or overlap(asked, chunk.full_text):
+        return None
+    codes = reader.relevance([chunk])[0].codes
+    interactions = reader.interaction(asked, codes[max(0, ground.index - 1) : ground.index + 2])
+    if interactions is None:
+        return None
+    same_language = _language(question) == _language(ground.text)
+    return Objection("stranger", asked) if float(interactions.max()) < _MENTIONED[same_language] else None
+
+
+def _property(question: str) -> str:
+    """The noun whose value is asked for: "base salary" of "What is the base salary of ...?", 限额 of 限额是多少."""
+    if match := _PROPERTY_EN.search(question):
+        return match.group(1)
+    if match := _PROPERTY_ZH.search(question):
+        import rjieba
+
+        return str(rjieba.cut(match.group(1), False)[-1])
+    return ""
 
 
 def _subject(sentence: str, question: str) -> str:

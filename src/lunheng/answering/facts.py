@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
@@ -77,6 +77,8 @@ _WORD_NUMBER = re.compile(
     + r")(?:-(one|two|three|four|five|six|seven|eight|nine))?\b",
     re.I | re.A,
 )
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+_ORDINAL_UNIT = re.compile(rf"\b({'|'.join(_ORDINALS)})(?=\s(?:day|week|month|year)\b)", re.I | re.A)
 _NUMBER = re.compile(
     r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?P<scale>\s*(?:万亿|万|亿|千(?!米|克|瓦)|百万|million\b|billion\b|thousand\b|k\b))?",
     re.I | re.A,
@@ -143,6 +145,8 @@ class Quantity:
 
     value: float
     unit: str = ""
+    written: str = field(default="", compare=False)
+    """As the text has it, unit included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +217,12 @@ def _han_value(text: str) -> float | None:
     return float(total + section + digit) or None
 
 
-def _unit_after(text: str, end: int) -> str:
-    match = _UNIT.match(text, end)
-    return _UNITS.get(match.group(1).lower(), "") if match else ""
+def _quantity(text: str, value: float, start: int, end: int, unit: str = "") -> Quantity:
+    """The number between ``start`` and ``end``, with ``unit`` or else the one that follows it."""
+    after = _UNIT.match(text, end)
+    found = _UNITS.get(after.group(1).lower(), "") if after else ""
+    end = after.end() if after and found else end
+    return Quantity(value, unit or found, text[start:end].strip())
 
 
 def _quantities(text: str) -> list[Quantity]:
@@ -225,19 +232,21 @@ def _quantities(text: str) -> list[Quantity]:
         digits = match.group().removesuffix(match.group("scale") or "").replace(",", "").strip()
         value = float(digits) * _SCALES.get(scale, 1)
         before = _CURRENCY.search(text[: match.start()])
-        unit = _SYMBOLS.get(before.group(1).lower(), "") if before else _unit_after(text, match.end())
-        found.append(Quantity(value, unit))
+        unit = _SYMBOLS.get(before.group(1).lower(), "") if before else ""
+        found.append(_quantity(text, value, before.start() if before else match.start(), match.end(), unit))
     for match in _WORD_NUMBER.finditer(text):
         value = _WORDS[match.group(1).lower()] + (_WORDS[match.group(2).lower()] if match.group(2) else 0)
-        found.append(Quantity(float(value), _unit_after(text, match.end())))
+        found.append(_quantity(text, float(value), match.start(), match.end()))
+    for match in _ORDINAL_UNIT.finditer(text):
+        found.append(_quantity(text, float(_ORDINALS.index(match.group(1).lower()) + 1), *match.span(1)))
     for match in _HAN_NUMBER.finditer(text):
         han_value = _han_value(match.group())
-        unit = _unit_after(text, match.end())
-        if text[max(0, match.start() - 3) : match.start()] == "百分之":
-            unit = "percent"
+        share = text[max(0, match.start() - 3) : match.start()] == "百分之"
+        start = match.start() - 3 if share else match.start()
         # A lone numeral without a unit is usually part of a word (统一, 第一, 万一).
-        if han_value is not None and (unit or len(match.group()) > 1):
-            found.append(Quantity(han_value, unit))
+        made = _quantity(text, han_value or 0.0, start, match.end(), "percent" if share else "")
+        if han_value is not None and (made.unit or len(match.group()) > 1):
+            found.append(made)
     return found
 
 
@@ -333,6 +342,15 @@ _BOUNDS = re.compile(
 )
 
 
+# "a discount that is not on this slide", 没有被录用的应聘者: these say which one is meant, and deny nothing of it.
+_RESTRICTION = re.compile(
+    r"\b(?:that|which|who)\s+(?:is|are|was|were|has|have|had|do|does|did|can|will)\s+not\b"
+    r"|(?:没有被|未被?|不在|不属于|不满|不足)[^，。；,;\s的]{1,12}的(?=[^\s，。；、,;.!！?？])",
+    re.I | re.A,
+)
+
+
 def negated(text: str) -> bool:
-    """Whether ``text`` denies something; bounds such as 不超过 and "no more than" are no denial."""
-    return bool(_NEGATION.search(_BOUNDS.sub(" ", text)))
+    """Whether ``text`` denies something; bounds such as 不超过 and "no more than" are no denial, nor are clauses that
+    say which thing is meant."""
+    return bool(_NEGATION.search(_RESTRICTION.sub(" ", _BOUNDS.sub(" ", text))))

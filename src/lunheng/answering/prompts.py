@@ -9,10 +9,13 @@ benchmarks/answers.py), and whether the sources say it is for the gate and the c
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from lunheng.types import Message, Source
+
+Reason = Literal["missing", "denied", "in part", "nowhere", "uncited", "stranger", "rival", "elsewhere"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,9 @@ class Phrases:
     """Said when no sentence passed the check; ``{reasons}``."""
     left_out: str
     """Appended when some sentences did not pass; ``{count}``."""
+    reasons: Mapping[Reason, str]
+    """Why a sentence did not pass, or not wholly."""
+    between_reasons: str
     extractive: str
     condense: str
     rewrite: str
@@ -45,6 +51,17 @@ PHRASES = {
         missing="在这些文档中没有找到这个问题的答案：「{question}」。下面列出的是最接近的段落。",
         failed="资料不足以可靠地回答这个问题：写出的回答没有通过与资料的核对（{reasons}）。请直接查看下面的来源。",
         left_out="（另有 {count} 句未能在资料中核实，已略去。）",
+        reasons={
+            "missing": "资料中没有“{what}”",
+            "denied": "资料的说法与此相反",
+            "in part": "意思只有部分相符（相似度 {cosine:.2f}）",
+            "nowhere": "资料中没有哪一句这样说（相似度 {cosine:.2f}）",
+            "uncited": "没有标注来源；最接近的是 [{n}]，但{reason}",
+            "stranger": "问题问的是“{what}”，这处资料没有提到",
+            "rival": "资料说的是另一种情况；更贴近问题的是：{what}",
+            "elsewhere": "这处资料说的是别的事",
+        },
+        between_reasons="；",
         extractive="（以下为资料原文摘录，未使用语言模型。）",
         condense=(
             "把最后一个问题改写成一个不依赖上文就能看懂的完整问题。只输出改写后的问题，不要回答。如果它已经完整，原样输出。"
@@ -67,6 +84,17 @@ PHRASES = {
             "({reasons}). Please read the sources below."
         ),
         left_out="({count} more sentence(s) could not be confirmed in the sources and were left out.)",
+        reasons={
+            "missing": "“{what}” is not in the source",
+            "denied": "the source says the opposite",
+            "in part": "the meaning agrees only in part (cosine {cosine:.2f})",
+            "nowhere": "no sentence of the source says it (cosine {cosine:.2f})",
+            "uncited": "it cites no source, and of the nearest, [{n}]: {reason}",
+            "stranger": "the question is about “{what}”, which the source does not mention",
+            "rival": "the source says it of another case; nearer to the question is: {what}",
+            "elsewhere": "the source speaks of something else",
+        },
+        between_reasons="; ",
         extractive="(Quoted from the documents; no language model was used.)",
         condense=(
             "Rewrite the last question as one complete question that can be understood without the conversation. "

@@ -8,7 +8,7 @@ one where a source supports it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from lunheng.answering import facts
 from lunheng.answering.attribution import Ground, objection
 from lunheng.answering.passages import Passage, SentenceReader, overlap
+from lunheng.answering.prompts import Reason, phrases
 from lunheng.protocols import Vectors
 from lunheng.text.language import detect_language
 from lunheng.text.normalise import normalise
@@ -42,8 +43,10 @@ class Checked:
     citations: tuple[Citation, ...]
     separators: tuple[str, ...]
     """What stood before each sentence (spaces, line breaks, bullets)."""
-    notes: tuple[str, ...]
-    """What was dropped or attached: for the trace."""
+    invented: tuple[int, ...]
+    """Numbers that the text cites and no source has."""
+    mended: tuple[str, ...]
+    """Citations that were attached or replaced: for the trace."""
 
     @property
     def verdict(self) -> Verdict:
@@ -71,24 +74,32 @@ class _Evidence:
 
 
 def verify(
-    text: str, sources: Sequence[Source], question: str, reader: SentenceReader, known: Sequence[Chunk] = ()
+    text: str,
+    sources: Sequence[Source],
+    question: str,
+    reader: SentenceReader,
+    known: Sequence[Chunk] = (),
+    language: str = "en",
 ) -> Checked:
     """Check ``text``, written from ``sources`` (numbered from 1), sentence by sentence.
 
-    ``known``: every chunk found for the question, shown to the model or not.
+    Args:
+        known: every chunk found for the question, shown to the model or not.
+        language: of the reasons given.
     """
     by_number = {s.n: s for s in sources}
-    notes: list[str] = []
+    invented: list[int] = []
+    mended: list[str] = []
     sentences = list(_sentences(text))
     passages = dict(zip(by_number, reader.passages([s.hit.chunk for s in sources]), strict=True))
     plain = [sentence for _, sentence, _ in sentences]
     vectors = reader.vectors(plain) if plain else np.empty((0, 0), np.float32)
-    judge = _Judge(question, reader, tuple(passages.values()), tuple(known))
+    words = phrases(language).reasons
+    judge = _Judge(question, reader, tuple(passages.values()), tuple(known), words)
     checks: list[SentenceCheck] = []
     citations: dict[tuple[int, int, int], Citation] = {}
     for (_, sentence, cited), vector in zip(sentences, vectors, strict=True):
-        invented = [n for n in cited if n not in by_number]
-        notes += [f"dropped citation [{n}]: there is no such source" for n in invented]
+        invented += [n for n in cited if n not in by_number]
         numbers = [n for n in cited if n in by_number]
         evidence = [_weigh(by_number[n], passages[n], sentence, vector) for n in numbers]
         verdict, reasons = judge(sentence, evidence)
@@ -98,10 +109,10 @@ def verify(
             for other in sorted(others, key=lambda e: -e.cosine):
                 second, why = judge(sentence, [other])
                 if _BETTER[second] > _BETTER[verdict]:
-                    notes.append(_mended(numbers, other.source.n, sentence))
+                    mended.append(_mended(numbers, other.source.n, sentence))
                     verdict, reasons, evidence = second, why, [other]
                 elif not evidence and not tried:
-                    tried = [f"no source is cited, and by the nearest, [{other.source.n}], {why[0]}"]
+                    tried = [words["uncited"].format(n=other.source.n, reason=why[0])]
             if verdict == "unsupported":
                 reasons = reasons or tried
         checks.append(SentenceCheck(sentence, tuple(e.source.n for e in evidence), verdict, tuple(reasons)))
@@ -111,7 +122,9 @@ def verify(
             if before is None or _BETTER[verdict] < _BETTER[before.supported]:
                 citations[(citation.n, citation.start, citation.end)] = citation
     ordered = tuple(sorted(citations.values(), key=lambda c: (c.n, c.start)))
-    return Checked(tuple(checks), ordered, tuple(s for s, _, _ in sentences), tuple(dict.fromkeys(notes)))
+    return Checked(
+        tuple(checks), ordered, tuple(s for s, _, _ in sentences), tuple(dict.fromkeys(invented)), tuple(mended)
+    )
 
 
 def _mended(cited: Sequence[int], now: int, sentence: str) -> str:
@@ -186,22 +199,27 @@ class _Judge:
     reader: SentenceReader
     shown: tuple[Passage, ...]
     known: tuple[Chunk, ...]
+    words: Mapping[Reason, str]
 
     def __call__(self, sentence: str, evidence: Sequence[_Evidence]) -> tuple[Verdict, list[str]]:
         """The facts and the meaning first; then whether they are said of what was asked."""
-        verdict, reasons = _judge(sentence, self.question, evidence)
+        verdict, reasons = _judge(sentence, self.question, evidence, self.words)
         if verdict == "unsupported" or not self.reader.wordings:
             return verdict, reasons
-        objections = [
+        found = [
             objection(sentence, self.question, Ground(e.passage, e.best), self.shown, self.known, self.reader)
             for e in evidence
         ]
-        if all(objections):
-            return "unsupported", [o for o in dict.fromkeys(objections) if o]
-        return verdict, reasons
+        objections = [o for o in dict.fromkeys(found) if o]
+        if len(objections) < len(found):  # what one of its sources says of what was asked is enough
+            return verdict, reasons
+        said = [self.words[o.reason].format(what=o.what) for o in objections]
+        return ("partly" if all(o.slight for o in objections) else "unsupported"), [*reasons, *said]
 
 
-def _judge(sentence: str, question: str, evidence: Sequence[_Evidence]) -> tuple[Verdict, list[str]]:
+def _judge(
+    sentence: str, question: str, evidence: Sequence[_Evidence], words: Mapping[Reason, str]
+) -> tuple[Verdict, list[str]]:
     if not evidence:
         return "unsupported", []
     said = facts.extract(sentence)
@@ -211,9 +229,10 @@ def _judge(sentence: str, question: str, evidence: Sequence[_Evidence]) -> tuple
         # With one of them where the claim rests, the others may stand elsewhere in the source.
         held = facts.extract("\n".join(e.passage.chunk.full_text for e in evidence))
     asked = facts.extract(question)
-    reasons = _missing(said, held, asked, sentence, evidence, question)
-    if not reasons and (why := _polarity(sentence, evidence)):
-        reasons.append(why)
+    missing = _missing(said, held, asked, sentence, evidence, question)
+    reasons = [words["missing"].format(what=what) for what in missing]
+    if not reasons and _opposite(sentence, evidence):
+        reasons.append(words["denied"])
     if reasons:
         return "unsupported", reasons
     cosine = max(e.cosine for e in evidence)
@@ -230,8 +249,8 @@ def _judge(sentence: str, question: str, evidence: Sequence[_Evidence]) -> tuple
     if shared >= 0.85:
         return "supported", []
     if cosine >= PARTLY or shared >= 0.5:
-        return "partly", [f"meaning agrees only in part (cosine {cosine:.2f})"]
-    return "unsupported", [f"no sentence of the source says it (cosine {cosine:.2f})"]
+        return "partly", [words["in part"].format(cosine=cosine)]
+    return "unsupported", [words["nowhere"].format(cosine=cosine)]
 
 
 def _han(text: str) -> bool:
@@ -255,26 +274,25 @@ def _missing(
     question: str,
 ) -> list[str]:
     """What the sentence states exactly and neither the source nor the question holds."""
-    reasons: list[str] = []
+    missing: list[str] = []
     known = held.quantities | asked.quantities
     for quantity in sorted(said.quantities - known, key=lambda q: (q.value, q.unit)):
         same = [q.unit for q in known if q.value == quantity.value]
         if not same or (quantity.unit and all(same) and quantity.unit not in same):
-            unit = f" {quantity.unit}" if quantity.unit else ""
-            reasons.append(f"the number {quantity.value:g}{unit} is not in the source")
+            missing.append(quantity.written)
     for date in said.dates:
         if not any(_agrees(date, other) for other in held.dates | asked.dates):
-            reasons.append(f"the date {'-'.join(str(p) for p in date if p)} is not in the source")
+            missing.append("-".join(str(p) for p in date if p))
     for time in said.times:
         if not any(time == other or (time + 720) % 1440 == other for other in held.times | asked.times):
-            reasons.append(f"the time {time // 60:02d}:{time % 60:02d} is not in the source")
+            missing.append(f"{time // 60:02d}:{time % 60:02d}")
     whole = f"{normalise(question)} " + " ".join(normalise(e.passage.chunk.full_text) for e in evidence)
     same_language = any(_han(e.passage.chunk.text) == _han(sentence) for e in evidence)
     for name in sorted(said.names):
         # A name may be translated where the languages differ; then only codes can be compared.
         if (same_language or any(c.isdigit() for c in name)) and normalise(name) not in whole:
-            reasons.append(f"the name {name} is not in the source")
-    return reasons
+            missing.append(name)
+    return missing
 
 
 def _agrees(one: tuple[int | None, int, int | None], other: tuple[int | None, int, int | None]) -> bool:
@@ -284,18 +302,18 @@ def _agrees(one: tuple[int | None, int, int | None], other: tuple[int | None, in
 _CLAUSES = re.compile(r"[^,，、;；。.!！?？\n|]+")
 
 
-def _polarity(sentence: str, evidence: Sequence[_Evidence]) -> str | None:
-    """A denial on one side only, compared in the clause that shares most words."""
+def _opposite(sentence: str, evidence: Sequence[_Evidence]) -> bool:
+    """Whether one side only denies it, compared in the clause that shares most words."""
     denied = facts.negated(sentence)
     for item in evidence:
         span = item.passage.reading(item.best)
         if facts.negated(span) == denied:
-            return None
+            return False
         clauses = [c.group() for c in _CLAUSES.finditer(span) if c.group().strip()] or [span]
         nearest = max(clauses, key=lambda c: overlap(c, sentence) * min(1.0, len(c) / 12))
         if facts.negated(nearest) == denied or overlap(nearest, sentence) < 0.5:
-            return None  # the clauses do not say the same thing: polarity cannot be compared
-    return "the source denies it" if not denied else "the source does not deny it"
+            return False  # the clauses do not say the same thing: polarity cannot be compared
+    return True
 
 
 def _citation(item: _Evidence, verdict: Verdict) -> Citation:

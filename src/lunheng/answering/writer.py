@@ -45,7 +45,7 @@ class Writer:
     @property
     def candidates(self) -> int:
         """How many hits to hand over: more than become sources, since their statements compete."""
-        return self.settings.max_sources + max(2, self.settings.max_sources // 2)
+        return 2 * self.settings.max_sources
 
     def stream(
         self, wordings: Sequence[str], hits: Sequence[Hit], confidence: float, tracer: Tracer
@@ -104,11 +104,12 @@ class Writer:
             yield AnswerDone(self._unanswered(question, text, sources, confidence, language, tracer))
             return
         with tracer.stage("verify") as stage:
-            checked = verify(written, sources, question, reader, [hit.chunk for hit in hits])
-            for note in checked.notes:
-                stage.warn(note)
+            checked = verify(written, sources, question, reader, [hit.chunk for hit in hits], language)
+            for n in checked.invented:
+                stage.warn(f"dropped citation [{n}]: there is no such source")
             if not extracted and detect_language(written) not in (language, "und"):
                 stage.warn(f"the answer is not in the question's language ({language})")
+            stage.result["mended"] = checked.mended
             stage.result["checks"] = [
                 {"text": c.text, "citations": c.citations, "verdict": c.verdict, "reasons": c.reasons}
                 for c in checked.checks
@@ -145,7 +146,7 @@ class Writer:
         text = render(checked, keep)
         dropped = [c for c in checked.checks if c.verdict not in keep]
         if not text:
-            reasons = "; ".join(dict.fromkeys(r for c in checked.checks for r in c.reasons))
+            reasons = words.between_reasons.join(dict.fromkeys(r for c in checked.checks for r in c.reasons))
             text = words.failed.format(reasons=reasons or checked.verdict)
             return self._unanswered(question, text, sources, confidence, language, tracer, checked)
         if dropped:
