@@ -1,0 +1,88 @@
+"""Right numbers of the wrong thing: another plan's price, another office's hours, a network's name for its password."""
+
+from __future__ import annotations
+
+import pytest
+
+from lunheng.answering.passages import SentenceReader
+from lunheng.answering.verification import Checked, verify
+from lunheng.models.embedders.onnx import OnnxEmbedder
+from lunheng.retrieval.late_interaction import TokenCodec
+from lunheng.types import Chunk, Hit, Metadata, Source
+
+PLANS = "| 方案 | 月费 | 存储 |\n| --- | --- | --- |\n| 雏鸟 | 99 元 | 200 GB |\n| 头雁 | 5,600 元 | 40 TB |"
+OFFICES = (
+    "| site | opens on workdays | visitor Wi-Fi |\n| --- | --- | --- |\n"
+    "| Singapore office | 08:30–20:00 | starling-guest-sg |\n| Chengdu office | 09:00–19:00 | starling-guest-cd |"
+)
+OFFICE_HOURS = "新加坡办公室工作日 08:30 至 20:00 开门。成都办公室工作日 09:00 至 19:00 开门。"
+ADD_ONS = "架构评审：每次 6,800 元，头雁方案每年免费 2 次。数据迁移：200 TB 以内免费。"
+
+
+def check(
+    embedder: OnnxEmbedder, question: str, answer: str, text: str, kind: str = "text", translation: str = ""
+) -> Checked:
+    """The check of ``answer`` against one source, as the writer asks for it."""
+    chunk = Chunk("c", text, 0, len(text), Metadata("a.md", "md", "d", 0), kind=kind)
+    reader = SentenceReader(embedder, [w for w in (question, translation) if w], TokenCodec.for_embedder(embedder))
+    source = Source(1, Hit(chunk, 1.0, "rerank"), 0, len(text), text, (text,))
+    return verify(answer, [source], question, reader, [chunk], "zh" if question[0] >= "一" else "en")
+
+
+@pytest.mark.parametrize(
+    ("question", "right", "wrong", "text", "kind"),
+    [
+        ("头雁方案每月多少钱？", "头雁方案每月 5,600 元[1]。", "头雁方案每月 99 元[1]。", PLANS, "table"),
+        (
+            "新加坡办公室工作日几点开门？",
+            "新加坡办公室工作日 08:30 开门[1]。",
+            "东京办公室工作日 08:30 开门[1]。",
+            OFFICE_HOURS,
+            "text",
+        ),
+    ],
+)
+def test_a_value_of_another_case_is_refused(
+    question: str, right: str, wrong: str, text: str, kind: str, embedder: OnnxEmbedder
+) -> None:
+    assert check(embedder, question, right, text, kind).verdict == "supported"
+    assert check(embedder, question, wrong, text, kind).verdict == "unsupported"
+
+
+def test_a_name_that_the_documents_never_mention(embedder: OnnxEmbedder) -> None:
+    checked = check(embedder, "东京办公室几点开门？", "东京办公室 08:30 开门[1]。", OFFICE_HOURS)
+    assert checked.verdict == "unsupported"
+    assert "东京" in checked.checks[0].reasons[0] and "source" not in checked.checks[0].reasons[0], "in Chinese"
+
+
+def test_a_property_that_the_source_does_not_speak_of(embedder: OnnxEmbedder) -> None:
+    answer = "The password of the visitor Wi-Fi in the Singapore office is starling-guest-sg [1]."
+    question = "What is the password of the visitor Wi-Fi in the Singapore office?"
+    checked = check(embedder, question, answer, OFFICES, "table")
+    assert checked.verdict == "unsupported" and "password" in checked.checks[0].reasons[0]
+
+
+def test_across_languages_the_translated_question_is_compared(embedder: OnnxEmbedder) -> None:
+    question, translation = (
+        "How much does the company pay for pet insurance each year?",
+        "公司每年为宠物保险支付多少钱？",
+    )
+    answer = "The company pays 6,800 yuan for pet insurance each year [1]."
+    assert check(embedder, question, answer, ADD_ONS, translation=translation).verdict == "unsupported"
+    asked, translated = "How much does an architecture review cost?", "架构评审多少钱一次？"
+    good = check(embedder, asked, "An architecture review costs 6,800 yuan each time [1].", ADD_ONS, "text", translated)
+    assert good.verdict == "supported", good.checks
+
+
+@pytest.mark.parametrize(
+    ("answer", "source"),
+    [
+        (
+            "An unlisted discount needs the approval of Wen Kolbe [1].",
+            "Any discount that is not on this slide needs the approval of Wen Kolbe.",
+        ),
+        ("没有被录用的应聘者的简历保存 8 个月[1]。", "未被录用的应聘者的简历保存 8 个月。"),
+    ],
+)
+def test_a_clause_that_says_which_one_denies_nothing(answer: str, source: str, embedder: OnnxEmbedder) -> None:
+    assert check(embedder, "?", answer, source).verdict != "unsupported"
