@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from lunheng.answering import facts
 from lunheng.answering.passages import Passage, SentenceReader, overlap
 from lunheng.answering.prompts import Reason
-from lunheng.text.language import detect_language
+from lunheng.text.language import is_chinese
 from lunheng.text.normalise import normalise
 from lunheng.text.segmentation import terms
 from lunheng.types import Chunk
@@ -61,6 +61,11 @@ class Ground:
     def text(self) -> str:
         return self.passage.reading(self.index)
 
+    @property
+    def near(self) -> slice:
+        """It and the statements beside it."""
+        return slice(max(0, self.index - 1), self.index + 2)
+
 
 def objection(
     sentence: str,
@@ -87,8 +92,10 @@ def objection(
 
 def _stranger(sentence: str, question: str, chunk: Chunk, known: Sequence[Chunk]) -> Objection | None:
     """A name, code or year of the question that the claim is about, and its source (or its document) never holds."""
-    same_language = _language(question) == _language(chunk.text)
+    same_language = is_chinese(question) == is_chinese(chunk.text)
     asked = facts.names(question) | set(_YEAR.findall(question))
+    if not asked:
+        return None
     document = chunk.metadata.document_id
     home = " ".join(normalise(_whole(c)) for c in [chunk, *(c for c in known if c.metadata.document_id == document)])
     everywhere = " ".join(normalise(_whole(c)) for c in known)
@@ -105,25 +112,25 @@ def _rival(
     sentence: str, question: str, ground: Ground, shown: Sequence[Passage], reader: SentenceReader
 ) -> Objection | None:
     """Another statement that fits the question better and gives another value of the same kind."""
-    told = facts.extract(question).quantities
-    new = {q for q in facts.extract(sentence).quantities if q.value not in {t.value for t in told}}
+    told = {q.value for q in facts.extract(question).quantities}
+    new = {q for q in facts.extract(sentence).quantities if q.value not in told}
     if not new:
         return None
     values = {q.value for q in new}
     units = {q.unit for q in new if q.unit}
     own = _fit(ground, reader)
     for passage in shown:
-        if _language(passage.chunk.text) != _language(ground.passage.chunk.text):
+        if is_chinese(passage.chunk.text) != is_chinese(ground.passage.chunk.text):
             continue
         for index in range(len(passage.statements)):
             rival = Ground(passage, index)
-            held = {q for q in facts.extract(rival.text).quantities if q.value not in {t.value for t in told}}
+            held = {q for q in facts.extract(rival.text).quantities if q.value not in told}
             same_kind = any(q.unit in units for q in held) or (held and _same_columns(rival, ground))
             if not same_kind or values & {q.value for q in held}:
                 continue
             fit = _fit(rival, reader)
             if fit[0] >= own[0] + _RIVAL_MARGIN and fit[1] >= own[1] + _RIVAL_WORDS:
-                return Objection("rival", _start(rival.text))
+                return Objection("rival", beginning(rival.text, 80))
     return None
 
 
@@ -140,21 +147,16 @@ def _elsewhere(sentence: str, question: str, ground: Ground, reader: SentenceRea
     """
     chunk = ground.passage.chunk
     claim, least = _subject(sentence, question), _ABOUT
-    if _language(sentence) != _language(ground.text):
-        translated = [w for w in reader.wordings[1:] if _language(w) == _language(ground.text)]
+    if is_chinese(sentence) != is_chinese(ground.text):
+        translated = [w for w in reader.wordings[1:] if is_chinese(w) == is_chinese(ground.text)]
         if not translated:
             return None
         claim, least = translated[0], _ASKED
-    relevance = reader.relevance([chunk])[0]
-    first, last = max(0, ground.index - 1), ground.index + 2
-    near = range(first, min(last, len(relevance.codes)))
-    interactions = reader.interaction(claim, [relevance.codes[i] for i in near])
-    if interactions is None:
+    interaction = _interaction(claim, ground, reader)
+    if interaction is None:
         return None
-    words = "\n".join([chunk.prefix, *(ground.passage.reading(i) for i in near)])
-    if float(interactions.max()) + 0.3 * overlap(claim, words) < least:
-        return Objection("elsewhere")
-    return None
+    words = "\n".join([chunk.prefix, *(s.reading for s in ground.passage.statements[ground.near])])
+    return Objection("elsewhere") if interaction + 0.3 * overlap(claim, words) < least else None
 
 
 def _unmentioned(question: str, ground: Ground, reader: SentenceReader) -> Objection | None:
@@ -163,12 +165,18 @@ def _unmentioned(question: str, ground: Ground, reader: SentenceReader) -> Objec
     chunk = ground.passage.chunk
     if not asked or overlap(asked, chunk.full_text):
         return None
-    codes = reader.relevance([chunk])[0].codes
-    interactions = reader.interaction(asked, codes[max(0, ground.index - 1) : ground.index + 2])
-    if interactions is None:
+    interaction = _interaction(asked, ground, reader)
+    if interaction is None:
         return None
-    same_language = _language(question) == _language(ground.text)
-    return Objection("stranger", asked) if float(interactions.max()) < _MENTIONED[same_language] else None
+    same_language = is_chinese(question) == is_chinese(ground.text)
+    return Objection("stranger", asked) if interaction < _MENTIONED[same_language] else None
+
+
+def _interaction(text: str, ground: Ground, reader: SentenceReader) -> float | None:
+    """MaxSim of ``text`` with the statement or one beside it, the nearest; None where there are no token vectors."""
+    codes = reader.relevance([ground.passage.chunk])[0].codes[ground.near]
+    interactions = reader.interaction(text, codes)
+    return None if interactions is None else float(interactions.max())
 
 
 def _property(question: str) -> str:
@@ -206,9 +214,6 @@ def _whole(chunk: Chunk) -> str:
     return f"{chunk.metadata.source} {chunk.metadata.title} {chunk.full_text}"
 
 
-def _language(text: str) -> bool:
-    return detect_language(text) == "zh"
-
-
-def _start(text: str) -> str:
-    return text if len(text) <= 80 else text[:80] + "…"
+def beginning(text: str, most: int) -> str:
+    """The first ``most`` characters."""
+    return text if len(text) <= most else text[:most] + "…"

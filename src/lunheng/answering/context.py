@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lunheng.answering.passages import SentenceReader
-from lunheng.answering.statements import Statement, split_statements
+from lunheng.answering.statements import Statement
 from lunheng.types import Hit, Source
 
 _TOKENS_A_STATEMENT = 80
@@ -26,7 +26,7 @@ def assemble(
     chunks = [hit.chunk for hit in hits]
     if not chunks:
         return ()
-    cut = [split_statements(chunk) for chunk in chunks]
+    cut = [reader.statements(chunk) for chunk in chunks]
     scores = [relevance.scores for relevance in reader.relevance(chunks)]
     ranked = sorted(((float(s), i, j) for i, row in enumerate(scores) for j, s in enumerate(row)), reverse=True)
     floor = min(2.0, ranked[0][0] / 3)

@@ -18,9 +18,9 @@ def extract(sources: Sequence[Source], reader: SentenceReader, most: int = 3) ->
     """Up to ``most`` statements, best sources first, each with its citation; none twice."""
     chunks = [s.hit.chunk for s in sources]
     ranked: list[tuple[float, int, int, str]] = []
-    for source, passage, relevance in zip(sources, reader.passages(chunks), reader.relevance(chunks), strict=True):
-        for index, score in enumerate(relevance.scores):
-            ranked.append((float(score), source.n, index, passage.reading(index)))
+    for source, chunk, relevance in zip(sources, chunks, reader.relevance(chunks), strict=True):
+        for index, (statement, score) in enumerate(zip(reader.statements(chunk), relevance.scores, strict=True)):
+            ranked.append((float(score), source.n, index, statement.reading))
     ranked.sort(reverse=True)
     best = ranked[0][0] if ranked else 0.0
     chosen: dict[str, tuple[int, int]] = {}

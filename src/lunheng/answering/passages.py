@@ -30,11 +30,6 @@ class Passage:
     vectors: Vectors
     """(statements, dimension)."""
 
-    @property
-    def spans(self) -> tuple[tuple[int, int], ...]:
-        """Offsets of the statements in the chunk's text."""
-        return tuple((s.start, s.end) for s in self.statements)
-
     def reading(self, index: int) -> str:
         """What the statement says, a row with its column names."""
         return self.statements[index].reading
@@ -57,14 +52,22 @@ class SentenceReader:
         """``wordings``: the question, and the same in other languages; ``codec``: for late interaction."""
         self._embedder = embedder
         self._codec = codec
+        self._statements: dict[str, tuple[Statement, ...]] = {}
+        self._texts: dict[str, tuple[Vectors, Vectors | None]] = {}
         self._passages: dict[str, Passage] = {}
         self._relevance: dict[str, Relevance] = {}
         self.wordings = tuple(wordings)
 
+    def statements(self, chunk: Chunk) -> tuple[Statement, ...]:
+        """``split_statements`` of ``chunk``."""
+        if chunk.id not in self._statements:
+            self._statements[chunk.id] = split_statements(chunk)
+        return self._statements[chunk.id]
+
     def passages(self, chunks: Sequence[Chunk]) -> list[Passage]:
         """The passage of each chunk; all new statements go to the embedder in one call."""
         fresh = [c for c in {c.id: c for c in chunks}.values() if c.id not in self._passages]
-        cut = [split_statements(c) for c in fresh]
+        cut = [self.statements(c) for c in fresh]
         texts = [s.reading for parts in cut for s in parts]
         vectors = self.vectors(texts) if texts else np.empty((0, self._embedder.dimension), np.float32)
         at = 0
@@ -85,7 +88,7 @@ class SentenceReader:
         """
         fresh = [c for c in {c.id: c for c in chunks}.values() if c.id not in self._relevance]
         if fresh:
-            cut = [split_statements(c) for c in fresh]
+            cut = [self.statements(c) for c in fresh]
             texts = [f"{_heading(c)}\n{s.reading}" for c, parts in zip(fresh, cut, strict=True) for s in parts]
             vectors, codes = self._read(texts)
             each = [self._score(wording, texts, vectors, codes) for wording in self.wordings]
@@ -99,10 +102,19 @@ class SentenceReader:
 
     def interaction(self, text: str, codes: Sequence[bytes]) -> Scores | None:
         """MaxSim of ``text`` with each packed statement, (n,); None where there are no token vectors."""
-        if self._codec is None or not codes or not isinstance(self._embedder, TokenEmbedder):
+        if self._codec is None or not codes:
             return None
-        tokens = self._embedder.embed_tokens([text], "query")[0]
-        return self._codec.score(self._codec.prepare(tokens), codes)
+        tokens = self._query(text)[1]
+        return None if tokens is None else self._codec.score(tokens, codes)
+
+    def _query(self, text: str) -> tuple[Vectors, Vectors | None]:
+        """The vector of a wording or a claim, and its token vectors where there are such; each text is read once."""
+        if text not in self._texts:
+            if self._codec is not None and isinstance(self._embedder, TokenEmbedder):
+                self._texts[text] = self._codec.read(self._embedder, text)
+            else:
+                self._texts[text] = self._embedder.embed([text], "query")[0], None
+        return self._texts[text]
 
     def _read(self, texts: list[str]) -> tuple[Vectors, list[bytes]]:
         if self._codec is None or not isinstance(self._embedder, TokenEmbedder):
@@ -110,7 +122,7 @@ class SentenceReader:
         return self._embedder.embed_with_tokens(texts, "passage", self._codec.encode)
 
     def _score(self, wording: str, texts: list[str], vectors: Vectors, codes: list[bytes]) -> Scores:
-        scores = _standardised(vectors @ self._embedder.embed([wording], "query")[0])
+        scores = _standardised(vectors @ self._query(wording)[0])
         scores += _standardised(np.array([overlap(wording, text) for text in texts], np.float32))
         interactions = self.interaction(wording, codes)
         return scores if interactions is None else scores + _standardised(interactions)

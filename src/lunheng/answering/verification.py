@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from lunheng.answering import facts
-from lunheng.answering.attribution import Ground, objection
+from lunheng.answering.attribution import Ground, beginning, objection
 from lunheng.answering.passages import Passage, SentenceReader, overlap
 from lunheng.answering.prompts import Reason, phrases
 from lunheng.protocols import Vectors
-from lunheng.text.language import detect_language
+from lunheng.text.language import is_chinese
 from lunheng.text.normalise import normalise
 from lunheng.text.sentences import split_sentences
 from lunheng.types import Chunk, Citation, SentenceCheck, Source, Verdict
@@ -128,7 +128,7 @@ def verify(
 
 
 def _mended(cited: Sequence[int], now: int, sentence: str) -> str:
-    start = sentence if len(sentence) <= 40 else sentence[:40] + "…"
+    start = beginning(sentence, 40)
     if not cited:
         return f"the model cited nothing; [{now}] says it: {start}"
     return f"the model cited {', '.join(f'[{n}]' for n in cited)}; [{now}] says it: {start}"
@@ -203,7 +203,7 @@ class _Judge:
 
     def __call__(self, sentence: str, evidence: Sequence[_Evidence]) -> tuple[Verdict, list[str]]:
         """The facts and the meaning first; then whether they are said of what was asked."""
-        verdict, reasons = _judge(sentence, self.question, evidence, self.words)
+        verdict, reasons = self._agreement(sentence, evidence)
         if verdict == "unsupported" or not self.reader.wordings:
             return verdict, reasons
         found = [
@@ -216,52 +216,46 @@ class _Judge:
         said = [self.words[o.reason].format(what=o.what) for o in objections]
         return ("partly" if all(o.slight for o in objections) else "unsupported"), [*reasons, *said]
 
-
-def _judge(
-    sentence: str, question: str, evidence: Sequence[_Evidence], words: Mapping[Reason, str]
-) -> tuple[Verdict, list[str]]:
-    if not evidence:
-        return "unsupported", []
-    said = facts.extract(sentence)
-    near = "\n".join(_near(e) for e in evidence)
-    held = facts.extract(near)
-    if (said.quantities & held.quantities) or (said.dates & held.dates):
-        # With one of them where the claim rests, the others may stand elsewhere in the source.
-        held = facts.extract("\n".join(e.passage.chunk.full_text for e in evidence))
-    asked = facts.extract(question)
-    missing = _missing(said, held, asked, sentence, evidence, question)
-    reasons = [words["missing"].format(what=what) for what in missing]
-    if not reasons and _opposite(sentence, evidence):
-        reasons.append(words["denied"])
-    if reasons:
-        return "unsupported", reasons
-    cosine = max(e.cosine for e in evidence)
-    exact = bool(said.quantities - asked.quantities or said.dates or said.times)
-    shared = overlap(sentence, near)
-    translated = all(_han(sentence) != _han(e.passage.chunk.text) for e in evidence)
-    # Exact facts that agree, or words that are nearly all the source's own, make up for a lower cosine (table
-    # rows, list items and short answers embed far from the sentence that restates them).
-    if cosine >= SUPPORTED and (shared >= 0.2 or translated):
-        return "supported", []
-    bridged = translated and cosine >= 0.84
-    if cosine >= PARTLY and (shared >= 0.6 or (exact and (shared >= 0.35 or bridged))):
-        return "supported", []
-    if shared >= 0.85:
-        return "supported", []
-    if cosine >= PARTLY or shared >= 0.5:
-        return "partly", [words["in part"].format(cosine=cosine)]
-    return "unsupported", [words["nowhere"].format(cosine=cosine)]
-
-
-def _han(text: str) -> bool:
-    return detect_language(text) == "zh"
+    def _agreement(self, sentence: str, evidence: Sequence[_Evidence]) -> tuple[Verdict, list[str]]:
+        """Whether the sources say it: exact facts, polarity, meaning."""
+        if not evidence:
+            return "unsupported", []
+        said = facts.extract(sentence)
+        near = "\n".join(_near(e) for e in evidence)
+        held = facts.extract(near)
+        if (said.quantities & held.quantities) or (said.dates & held.dates):
+            # With one of them where the claim rests, the others may stand elsewhere in the source.
+            held = facts.extract("\n".join(e.passage.chunk.full_text for e in evidence))
+        asked = facts.extract(self.question)
+        missing = _missing(said, held, asked, sentence, evidence, self.question)
+        reasons = [self.words["missing"].format(what=what) for what in missing]
+        if not reasons and _opposite(sentence, evidence):
+            reasons.append(self.words["denied"])
+        if reasons:
+            return "unsupported", reasons
+        cosine = max(e.cosine for e in evidence)
+        exact = bool(said.quantities - asked.quantities or said.dates or said.times)
+        shared = overlap(sentence, near)
+        translated = all(is_chinese(sentence) != is_chinese(e.passage.chunk.text) for e in evidence)
+        # Exact facts that agree, or words that are nearly all the source's own, make up for a lower cosine (table
+        # rows, list items and short answers embed far from the sentence that restates them).
+        if cosine >= SUPPORTED and (shared >= 0.2 or translated):
+            return "supported", []
+        bridged = translated and cosine >= 0.84
+        if cosine >= PARTLY and (shared >= 0.6 or (exact and (shared >= 0.35 or bridged))):
+            return "supported", []
+        if shared >= 0.85:
+            return "supported", []
+        if cosine >= PARTLY or shared >= 0.5:
+            return "partly", [self.words["in part"].format(cosine=cosine)]
+        return "unsupported", [self.words["nowhere"].format(cosine=cosine)]
 
 
 def _near(item: _Evidence) -> str:
     """The part of a source that may vouch for exact facts: headings, the sentence that the claim rests on, those
     beside it and those about as close in meaning; a number elsewhere in the chunk is about something else."""
-    spans = range(len(item.passage.spans))
-    near = [i for i in spans if abs(i - item.best) <= 1 or item.cosines[i] >= item.cosine - _AS_CLOSE]
+    indices = range(len(item.passage.statements))
+    near = [i for i in indices if abs(i - item.best) <= 1 or item.cosines[i] >= item.cosine - _AS_CLOSE]
     return "\n".join([item.passage.chunk.prefix, *(item.passage.reading(i) for i in near)])
 
 
@@ -287,7 +281,7 @@ def _missing(
         if not any(time == other or (time + 720) % 1440 == other for other in held.times | asked.times):
             missing.append(f"{time // 60:02d}:{time % 60:02d}")
     whole = f"{normalise(question)} " + " ".join(normalise(e.passage.chunk.full_text) for e in evidence)
-    same_language = any(_han(e.passage.chunk.text) == _han(sentence) for e in evidence)
+    same_language = any(is_chinese(e.passage.chunk.text) == is_chinese(sentence) for e in evidence)
     for name in sorted(said.names):
         # A name may be translated where the languages differ; then only codes can be compared.
         if (same_language or any(c.isdigit() for c in name)) and normalise(name) not in whole:
@@ -318,7 +312,7 @@ def _opposite(sentence: str, evidence: Sequence[_Evidence]) -> bool:
 
 def _citation(item: _Evidence, verdict: Verdict) -> Citation:
     chunk = item.passage.chunk
-    start, end = item.passage.spans[item.best]
+    statement = item.passage.statements[item.best]
     return Citation(
         n=item.source.n,
         document=chunk.metadata.source,
@@ -326,8 +320,8 @@ def _citation(item: _Evidence, verdict: Verdict) -> Citation:
         chunk_id=chunk.id,
         page=chunk.metadata.page_number,
         heading_path=chunk.metadata.heading_path,
-        quote=chunk.text[start:end],
-        start=chunk.start + start,
-        end=chunk.start + end,
+        quote=chunk.text[statement.start : statement.end],
+        start=chunk.start + statement.start,
+        end=chunk.start + statement.end,
         supported=verdict,
     )

@@ -15,7 +15,7 @@ from lunheng.config import AnsweringSettings
 from lunheng.errors import ModelError
 from lunheng.protocols import LLM, Embedder
 from lunheng.retrieval.late_interaction import TokenCodec
-from lunheng.text.language import detect_language
+from lunheng.text.language import detect_language, is_chinese
 from lunheng.tracing import StageRecord, Tracer
 from lunheng.types import (
     Answer,
@@ -209,4 +209,4 @@ def _nearest(source: Source) -> Citation:
 
 def question_language(question: str) -> str:
     """``zh`` or ``en``: the language that the answer is written in."""
-    return "zh" if detect_language(question) == "zh" else "en"
+    return "zh" if is_chinese(question) else "en"

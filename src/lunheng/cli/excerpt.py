@@ -29,12 +29,12 @@ def place(metadata: Metadata) -> str:
 def excerpts(query: str, hits: Sequence[Hit], embedder: Embedder) -> list[str]:
     """Of each hit the sentence that says most to ``query``, with as many of its neighbours as fit."""
     from lunheng.answering.passages import SentenceReader
-    from lunheng.answering.statements import split_statements
 
+    reader = SentenceReader(embedder, [query])
     chunks = [hit.chunk for hit in hits]
     return [
-        around(chunk.text, [(s.start, s.end) for s in split_statements(chunk)], int(relevance.scores.argmax()))
-        for chunk, relevance in zip(chunks, SentenceReader(embedder, [query]).relevance(chunks), strict=True)
+        around(chunk.text, [(s.start, s.end) for s in reader.statements(chunk)], int(relevance.scores.argmax()))
+        for chunk, relevance in zip(chunks, reader.relevance(chunks), strict=True)
     ]
 
 

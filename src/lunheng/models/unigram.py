@@ -80,9 +80,9 @@ class UnigramTokenizer:
         from tokenizers import Token
 
         at = 0
-        for number, piece in zip(self._pieces.encode(word), self._pieces.encode(word, out_type=str), strict=True):
+        for piece in self._pieces.encode(word, out_type=str):
             end = at + len(piece.encode())
-            yield Token(number, piece, (at, end))
+            yield Token(self._pieces.piece_to_id(piece), piece, (at, end))
             at = end
 
 

@@ -99,8 +99,7 @@ class Structure:
         if level is not None:
             self._builder.heading(text, level, page=page, bbox=bbox)
         else:
-            kind = "list" if is_bullet(block[0].text) else "paragraph"
-            self._builder.add("list" if kind == "list" else "paragraph", text, page=page, bbox=bbox)
+            self._builder.add("list" if is_bullet(block[0].text) else "paragraph", text, page=page, bbox=bbox)
 
     def _write_table(self, line: Line) -> None:
         assert line.table is not None

@@ -50,10 +50,3 @@ def escape_cell(text: str) -> str:
         return ""
     lines = (" ".join(line.split()) for line in text.splitlines())
     return "<br>".join(line for line in lines if line).replace("|", "\\|")
-
-
-def header_length(table: str) -> int:
-    """The length of the header and separator lines of a Markdown table, both line breaks included."""
-    first = table.find("\n")
-    second = table.find("\n", first + 1)
-    return len(table) if first < 0 or second < 0 else second + 1

@@ -69,6 +69,11 @@ class TokenCodec:
         turned = self._turn(tokens)
         return np.asarray(turned / np.maximum(np.linalg.norm(turned, axis=1, keepdims=True), 1e-9), dtype=np.float32)
 
+    def read(self, embedder: TokenEmbedder, question: str) -> tuple[Vectors, Vectors]:
+        """The question's vector, (dimension,), and its prepared token vectors, in one run of the model."""
+        rows, packed = embedder.embed_with_tokens([question], "query", lambda tokens: tokens.tobytes())
+        return rows[0], self.prepare(np.frombuffer(packed[0], dtype=np.float32).reshape(-1, self._dimension))
+
     def score(self, question: Vectors, codes: Sequence[bytes]) -> NDArray[np.float32]:
         """MaxSim of a prepared question with each passage, (n,): mean over its tokens of their best cosine.
 

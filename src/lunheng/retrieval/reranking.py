@@ -64,9 +64,7 @@ class EvidenceReranker:
 
     def read(self, question: str) -> tuple[Vectors, Vectors]:
         """The question's vector, (dimension,), and its prepared token vectors, in one run of the model."""
-        rows, packed = self._embedder.embed_with_tokens([question], "query", lambda tokens: tokens.tobytes())
-        tokens = np.frombuffer(packed[0], dtype=np.float32).reshape(-1, self._embedder.dimension)
-        return rows[0], self._codec.prepare(tokens)
+        return self._codec.read(self._embedder, question)
 
     def score(self, tokens: Vectors, candidates: Sequence[Candidate]) -> Scored:
         """Weigh ``candidates`` against the question whose prepared token vectors are ``tokens``."""

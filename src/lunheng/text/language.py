@@ -66,6 +66,11 @@ def detect_language(text: str) -> str:
     return _detect(text[:_SAMPLE])
 
 
+def is_chinese(text: str) -> bool:
+    """Whether ``detect_language`` takes ``text`` for Chinese."""
+    return detect_language(text) == "zh"
+
+
 @lru_cache(maxsize=16)
 def _detect(sample: str) -> str:
     """Remembered, since a short document is asked for itself and again for its one chunk."""
