@@ -35,13 +35,16 @@ def file_digest(path: Path) -> str:
 def mixed_passages(pools: Sequence[Sequence[str]], seed: int = 7, size: int = 300) -> Iterator[str]:
     """Passages without end, of about ``size`` Chinese characters or a third of that in words, each from one pool.
 
-    ``pools`` hold sentences; neighbours follow one another, from a random place.
+    ``pools`` hold sentences; neighbours follow one another, from two random places, so that a pool of n sentences
+    gives some n² passages.
     """
     pick = random.Random(seed)
     for pool in cycle(pools):
-        at, length, parts = pick.randrange(len(pool)), 0, []
-        while length < size:
-            sentence = pool[(at + len(parts)) % len(pool)]
-            parts.append(sentence)
-            length += len(sentence) // 3 if sentence.isascii() else len(sentence)
+        length, parts = 0, []
+        for enough in (size // 2, size):
+            at = pick.randrange(len(pool))
+            while length < enough:
+                parts.append(sentence := pool[at % len(pool)])
+                length += len(sentence) // 3 if sentence.isascii() else len(sentence)
+                at += 1
         yield " ".join(parts)[:1000].strip()

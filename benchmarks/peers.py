@@ -191,7 +191,7 @@ def make_growth(data: Path, count: int, home: Path) -> None:
     pools = [[" ".join(p.text[a:b].split()) for p in s.passages for a, b in split_sentences(p.text)] for s in sets]
     found: dict[str, None] = {}
     for text in mixed_passages(pools):
-        if _is_one_chunk(text):
+        if text not in found and _is_one_chunk(text):
             found[text] = None
         if len(found) == count:
             break
