@@ -142,26 +142,32 @@ def import_time(side: str, runs: int = 7) -> dict[str, float]:
     }
 
 
-def write_lines(path: Path, rows: list[dict[str, str]]) -> None:
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 def make_files(data: Path, count: int, home: Path) -> None:
-    """``count`` passages as text files, each short enough to be one chunk on every side, and labelled questions."""
+    """``count`` passages as text files, each short enough to be one chunk on every side, and labelled questions.
+
+    Of the parallel sets a passage in either language answers, and both may be among the files.
+    """
     shutil.rmtree(home, ignore_errors=True)
     (home / "files").mkdir(parents=True)
     pick = random.Random(7)
     sets = [load_dataset(data / n) for n in ("xquad_zh", "xquad_en", "hotpotqa_200", "dureader2_demo")]
     fit = [[p for p in s.passages if "\n" not in p.text and _is_one_chunk(p.text.strip())] for s in sets]
-    questions: list[dict[str, str]] = []
+    questions: list[dict[str, Any]] = []
     chosen: dict[str, None] = {}
+    answers: dict[str, list[str]] = {}
     for at, (dataset, passages) in enumerate(zip(sets, fit, strict=True)):
         part = pick.sample(passages, min(len(passages), (count - len(chosen)) // (len(sets) - at)))
         chosen |= dict.fromkeys(p.text.strip() for p in part)
-        by_id = {p.id: p.text.strip() for p in part}
         if dataset.name.startswith("xquad"):
+            here = {p.id for p in part}
+            for p in part:
+                answers.setdefault(p.id, []).append(p.text.strip())
             asked = [(q, next(iter(dataset.qrels[q.id]))) for q in dataset.judged]
-            good = [{"text": q.text, "answer": by_id[p]} for q, p in asked if p in by_id]
+            good = [{"text": q.text, "answers": answers[p]} for q, p in asked if p in here]
             questions += pick.sample(good, min(len(good), QUESTIONS // 2))
     for i, text in enumerate(chosen):
         (home / "files" / f"{i:05}.txt").write_text(text, encoding="utf-8")

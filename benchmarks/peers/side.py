@@ -159,7 +159,7 @@ def main(make: Callable[[Model, Path], Side], open_model: Callable[[Path], Model
     print("\n" + json.dumps(result))
 
 
-def _ask(side: Side, model: Model, questions: list[dict[str, str]], limit: float) -> dict[str, Any]:
+def _ask(side: Side, model: Model, questions: list[dict[str, Any]], limit: float) -> dict[str, Any]:
     """Each question once after a warm-up, until ``limit`` seconds are over."""
     for row in questions[:5]:
         side.search(row["text"], K)
@@ -173,10 +173,11 @@ def _ask(side: Side, model: Model, questions: list[dict[str, str]], limit: float
         took = time.perf_counter() - start
         whole.append(took * 1000)
         without.append((took - (model.seconds - in_model)) * 1000)
-        if "answer" in row:
+        if "answers" in row:
             asked += 1
-            first += found[:1] == [row["answer"]]
-            ten += row["answer"] in found[:K]
+            ranks = [found.index(text) for text in row["answers"] if text in found[:K]]
+            first += 0 in ranks
+            ten += bool(ranks)
         if time.perf_counter() > end:
             break
     return {

@@ -15,10 +15,6 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 from sqlalchemy import inspect
 
-from lunheng.answering.advanced import AdvancedStrategy
-from lunheng.answering.conversation import condense
-from lunheng.answering.naive import NaiveStrategy
-from lunheng.answering.writer import Writer
 from lunheng.catalog import Catalog, StoredDocument, jobs
 from lunheng.catalog.schema import chunks as chunks_table
 from lunheng.chunking import fingerprint as chunking_fingerprint
@@ -346,13 +342,23 @@ class KnowledgeBase:
         """
         if not question.strip():
             raise DataError("the question is empty; ask something")
+        # Whoever only searches need not load what answers are made with.
+        from lunheng.answering.advanced import AdvancedStrategy
+        from lunheng.answering.naive import NaiveStrategy
+        from lunheng.answering.writer import Writer
+
         llm, missing = self._language_model()
-        writer = Writer(self.embedder, self._parts.passages().codec, llm, self.settings.answering, missing)
+        codec = self._parts.passages().codec
+        writer = Writer(self.embedder, codec, llm, self.settings.answering, missing, self._document_text)
         chosen = strategy or self.settings.answering.strategy
         kind = AdvancedStrategy if chosen == "advanced" else NaiveStrategy
         where = _where(filter)
         strategy_in_use = kind(self._parts.searcher().search, writer, self._languages)
         return strategy_in_use.stream(question, principal or Principal.local(), where)
+
+    def _document_text(self, document_id: str) -> str:
+        with self._catalog.read() as connection:
+            return self._catalog.document_text(connection, document_id)
 
     def _languages(self) -> Mapping[str, float]:
         with self._catalog.read() as connection:
@@ -372,6 +378,8 @@ class KnowledgeBase:
 
     def condense(self, history: Sequence[Message], question: str) -> str:
         """A follow-up question as a standalone one; unchanged without a history or a language model."""
+        from lunheng.answering.conversation import condense
+
         llm, _ = self._language_model()
         return condense(llm, history, question) if llm is not None else question
 

@@ -20,11 +20,19 @@ ADD_ONS = "架构评审：每次 6,800 元，头雁方案每年免费 2 次。�
 
 
 def check(
-    embedder: OnnxEmbedder, question: str, answer: str, text: str, kind: str = "text", translation: str = ""
+    embedder: OnnxEmbedder,
+    question: str,
+    answer: str,
+    text: str,
+    kind: str = "text",
+    translation: str = "",
+    file: str = "a.md",
+    document: str = "",
 ) -> Checked:
-    """The check of ``answer`` against one source, as the writer asks for it."""
-    chunk = Chunk("c", text, 0, len(text), Metadata("a.md", "md", "d", 0), kind=kind)
-    reader = SentenceReader(embedder, [w for w in (question, translation) if w], TokenCodec.for_embedder(embedder))
+    """The check of ``answer`` against one source, as the writer asks for it; ``document``: what else its file holds."""
+    chunk = Chunk("c", text, 0, len(text), Metadata(file, "md", "d", 0), kind=kind)
+    wordings = [w for w in (question, translation) if w]
+    reader = SentenceReader(embedder, wordings, TokenCodec.for_embedder(embedder), lambda _: f"{document}\n{text}")
     source = Source(1, Hit(chunk, 1.0, "rerank"), 0, len(text), text, (text,))
     return verify(answer, [source], question, reader, [chunk], "zh" if question[0] >= "一" else "en")
 
@@ -60,6 +68,62 @@ def test_a_property_that_the_source_does_not_speak_of(embedder: OnnxEmbedder) ->
     question = "What is the password of the visitor Wi-Fi in the Singapore office?"
     checked = check(embedder, question, answer, OFFICES, "table")
     assert checked.verdict == "unsupported" and "password" in checked.checks[0].reasons[0]
+
+
+EXPENSES = "费用发生后 45 天内在“米仓”系统提交。3,000 元以下由直属主管审批。"
+HOTELS = "住宿费每晚：一线城市 680 元，其他城市 460 元。"
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        (
+            "Under the 2026 policy, within how many days must an expense be submitted?",
+            "Under the 2026 policy, an expense must be submitted within 45 days [1].",
+        ),
+        ("按 2026 年的制度，费用要在多少天内提交？", "费用发生后 45 天内提交[1]。"),
+    ],
+)
+def test_a_document_of_another_year(question: str, answer: str, embedder: OnnxEmbedder) -> None:
+    replaced = "本制度已由 2026 版取代。"
+    asked = {"translation": "2026年政策下，费用必须在多少天内提交？"} if question.isascii() else {}
+    other = check(embedder, question, answer, EXPENSES, file="报销制度-2025.txt", document=replaced, **asked)
+    assert other.verdict == "unsupported" and "2026" in other.checks[0].reasons[0]
+    assert check(embedder, question, answer, EXPENSES, file="报销制度-2026.txt", **asked).verdict == "supported"
+
+
+def test_a_name_that_another_part_of_the_document_explains(embedder: OnnxEmbedder) -> None:
+    question, answer = "去上海出差，住宿费每晚最多报销多少元？", "去上海出差，住宿费每晚最多报销 680 元[1]。"
+    cities = "一线城市是指北京、上海、广州、深圳和杭州。"
+    assert check(embedder, question, answer, HOTELS, document=cities).verdict == "supported"
+    assert check(embedder, question, answer, HOTELS).verdict == "unsupported", "the document never says 上海"
+
+
+def test_a_limit_needs_no_word_for_it(embedder: OnnxEmbedder) -> None:
+    source = "客户招待人均不超过 200 元，可以事后补办申请。"
+    checked = check(embedder, "客户招待的人均上限是多少？", "客户招待的人均上限是 200 元[1]。", source)
+    assert checked.verdict == "supported", checked.checks
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "source"),
+    [
+        (
+            "Who may order a legal hold, and after how many months is it reviewed?",
+            "Anyone may order a legal hold, and it is reviewed after 6 months [1].",
+            "Legal hold. The General Counsel may suspend erasure in writing. Every hold is reviewed after 6 months.",
+        ),
+        (
+            "谁可以启用紧急账号，多久审查一次？",
+            "任何人都可以启用紧急账号，每 6 个月审查一次[1]。",
+            "紧急账号由两名副总监以上的管理者授权启用，每 6 个月审查一次。",
+        ),
+    ],
+)
+def test_what_holds_for_some_is_not_said_of_everybody(
+    question: str, answer: str, source: str, embedder: OnnxEmbedder
+) -> None:
+    assert check(embedder, question, answer, source).verdict == "unsupported"
 
 
 def test_across_languages_the_translated_question_is_compared(embedder: OnnxEmbedder) -> None:

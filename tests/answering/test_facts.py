@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lunheng.answering.facts import Quantity, extract, negated
+from lunheng.answering.facts import Quantity, everyone, extract, is_code, negated
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,25 @@ def test_names_are_codes_acronyms_and_capitalised_words() -> None:
     names = extract("The Aurora cluster runs on XG-2000 and is owned by the SRE team in March.").names
     assert {"aurora", "xg-2000", "sre"} <= names
     assert "the" not in names and "march" not in names
+
+
+def test_identifiers_and_addresses_are_names() -> None:
+    names = extract(
+        "Join starling-guest-sg, run pg_dump and write to privacy@starling.example on an on-call day."
+    ).names
+    assert {"starling-guest-sg", "pg_dump", "privacy@starling.example"} == {
+        n for n in names if is_code(n)
+    } and "on-call" not in names
+
+
+@pytest.mark.parametrize("text", ["任何人都可以申请", "Anyone may ask", "open to all employees", "所有员工均适用"])
+def test_what_is_said_of_everybody(text: str) -> None:
+    assert everyone(text)
+
+
+@pytest.mark.parametrize("text", ["经理可以申请", "The General Counsel may ask", "every hold is reviewed"])
+def test_what_is_said_of_some(text: str) -> None:
+    assert not everyone(text)
 
 
 def test_chinese_names_are_tagged() -> None:

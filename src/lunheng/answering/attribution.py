@@ -37,6 +37,10 @@ _PROPERTY_EN = re.compile(
 )
 _PROPERTY_ZH = re.compile(r"([\u4e00-\u9fff]{2,8})(?:是|为)(?:多少|什么|哪)")
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
+_MEASURES = re.compile(
+    r"上限|下限|限额|金额|数量|数额|总额|(?:.*\s)?(?:maximum|minimum|limit|cap|number|amount|total)", re.I
+)
+"""Properties that a value states by itself: 不超过 200 元 is an upper limit, whatever it is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,28 +87,43 @@ def objection(
         known: every chunk found for the question.
     """
     return (
-        _stranger(sentence, question, ground.passage.chunk, known)
+        _other_year(question, ground)
+        or _stranger(sentence, question, ground.passage.chunk, known, reader)
         or _rival(sentence, question, ground, shown, reader)
         or _elsewhere(sentence, question, ground, reader)
         or _unmentioned(question, ground, reader)
     )
 
 
-def _stranger(sentence: str, question: str, chunk: Chunk, known: Sequence[Chunk]) -> Objection | None:
+def _other_year(question: str, ground: Ground) -> Objection | None:
+    """The question names a year; the document bears another one, and the statement does not say that it means this."""
+    asked = set(_YEAR.findall(question))
+    metadata = ground.passage.chunk.metadata
+    borne = set(_YEAR.findall(f"{metadata.source} {metadata.title}"))
+    if not asked or not borne or asked & borne:
+        return None
+    near = " ".join([*metadata.heading_path, *(s.reading for s in ground.passage.statements[ground.near])])
+    return None if asked & set(_YEAR.findall(near)) else Objection("stranger", min(asked))
+
+
+def _stranger(
+    sentence: str, question: str, chunk: Chunk, known: Sequence[Chunk], reader: SentenceReader
+) -> Objection | None:
     """A name, code or year of the question that the claim is about, and its source (or its document) never holds."""
     same_language = is_chinese(question) == is_chinese(chunk.text)
     asked = facts.names(question) | set(_YEAR.findall(question))
     if not asked:
         return None
-    document = chunk.metadata.document_id
-    home = " ".join(normalise(_whole(c)) for c in [chunk, *(c for c in known if c.metadata.document_id == document)])
+    home = normalise(f"{_whole(chunk)} {reader.document(chunk)}")
     everywhere = " ".join(normalise(_whole(c)) for c in known)
     about = normalise(_subject(sentence, question))
     for name in sorted(asked):
         # A name may be translated where the languages differ; then only codes and years can be compared.
-        comparable = same_language or any(c.isdigit() for c in name)
+        comparable = same_language or facts.is_code(name)
         if comparable and normalise(name) in about and normalise(name) not in home:
-            return Objection("stranger", name, slight=normalise(name) in everywhere)
+            # "The office" may be meant by its city; a grade, a version or a year is that one or another.
+            slight = normalise(name) in everywhere and not facts.is_code(name)
+            return Objection("stranger", name, slight=slight)
     return None
 
 
@@ -163,7 +182,7 @@ def _unmentioned(question: str, ground: Ground, reader: SentenceReader) -> Objec
     """The question asks for a property ("the password of ...") that neither the statement nor its source speaks of."""
     asked = _property(question)
     chunk = ground.passage.chunk
-    if not asked or overlap(asked, chunk.full_text):
+    if not asked or _MEASURES.fullmatch(asked) or overlap(asked, chunk.full_text):
         return None
     interaction = _interaction(asked, ground, reader)
     if interaction is None:

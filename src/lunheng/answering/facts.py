@@ -253,14 +253,18 @@ def _quantities(text: str) -> list[Quantity]:
 
 
 _CODE = re.compile(r"\b(?=[A-Za-z0-9._/-]*[A-Za-z])(?=[A-Za-z0-9._/-]*\d)[A-Za-z0-9]+(?:[-._/][A-Za-z0-9]+)*\b", re.A)
+_IDENTIFIER = re.compile(
+    r"(?<![\w@./-])[a-z]+(?:_[a-z]+)+\b|(?<![\w@./-])[a-z]+(?:-[a-z]+){2,}\b|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.A
+)
 _CAPITALISED = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][a-z]*)*\b|\b[A-Z]{2,}\b", re.A)
 _SENTENCE_START = re.compile(r"(?:^|[.!?。!?::;\n]\s*|[\"“「]\s*)$")
 
 
 def names(text: str) -> set[str]:
-    """Names in Latin script (codes, acronyms, capitalised words that do not open a sentence) and Chinese
+    """Names in Latin script (codes, identifiers, addresses, acronyms, capitalised words that do not open a sentence) and Chinese
     names of persons, places and organisations as the segmenter tags them; case-folded."""
     found = {m.group().casefold() for m in _CODE.finditer(text) if not _UNIT_LIKE.fullmatch(m.group())}
+    found |= {m.group().casefold() for m in _IDENTIFIER.finditer(text)}
     for match in _CAPITALISED.finditer(text):
         word = match.group()
         opens = bool(_SENTENCE_START.search(text[: match.start()]))
@@ -268,6 +272,11 @@ def names(text: str) -> set[str]:
         if (word.isupper() or not opens) and not month and word.lower() not in _COMMON:
             found.add(word.casefold())
     return found | _han_names(text)
+
+
+def is_code(name: str) -> bool:
+    """Whether a name stays as it is in every language: a code, an identifier, an address."""
+    return any(c.isdigit() or c in "_@" for c in name) or name.count("-") > 1
 
 
 _UNIT_LIKE = re.compile(r"\d+(?:\.\d+)?(?:st|nd|rd|th|k|kb|mb|gb|tb|am|pm|h|m|s|d|x|km|kg|ms|min)", re.I | re.A)
@@ -338,6 +347,11 @@ _NEGATION = re.compile(
     r"|\b(?:not|no|never|none|neither|nor|without|cannot|prohibited|forbidden)\b|n['’]t\b",
     re.I | re.A,
 )
+_EVERYONE = re.compile(
+    r"任何人|任何员工|所有人|所有员工|每个人|人人|谁都|\b(?:any|every)(?:one|body)\b|\ball (?:employees|staff)\b"
+    r"|\b(?:any|every) employee\b",
+    re.I | re.A,
+)
 _BOUNDS = re.compile(
     r"不(?:少于|超过|低于|高于|得(?:少于|超过|低于|高于|多于))|no (?:more|less|fewer|later|earlier) than|not (?:more|less|exceed)",
     re.I | re.A,
@@ -356,3 +370,9 @@ def negated(text: str) -> bool:
     """Whether ``text`` denies something; bounds such as 不超过 and "no more than" are no denial, nor are clauses that
     say which thing is meant."""
     return bool(_NEGATION.search(_RESTRICTION.sub(" ", _BOUNDS.sub(" ", text))))
+
+
+def everyone(text: str) -> str:
+    """The words in ``text`` that say it of everybody (任何人, "anyone"); empty where there are none."""
+    found = _EVERYONE.search(text)
+    return found.group() if found else ""

@@ -6,7 +6,7 @@ sentence rests on), and by the command line (what to show of a hit).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,10 +48,19 @@ class Relevance:
 class SentenceReader:
     """Cuts and embeds chunks once each; made anew for every question."""
 
-    def __init__(self, embedder: Embedder, wordings: Sequence[str] = (), codec: TokenCodec | None = None) -> None:
-        """``wordings``: the question, and the same in other languages; ``codec``: for late interaction."""
+    def __init__(
+        self,
+        embedder: Embedder,
+        wordings: Sequence[str] = (),
+        codec: TokenCodec | None = None,
+        document_text: Callable[[str], str] | None = None,
+    ) -> None:
+        """``wordings``: the question, and the same in other languages; ``codec``: for late interaction;
+        ``document_text``: a document's whole text by its id."""
         self._embedder = embedder
         self._codec = codec
+        self._document_text = document_text
+        self._documents: dict[str, str] = {}
         self._statements: dict[str, tuple[Statement, ...]] = {}
         self._texts: dict[str, tuple[Vectors, Vectors | None]] = {}
         self._passages: dict[str, Passage] = {}
@@ -63,6 +72,15 @@ class SentenceReader:
         if chunk.id not in self._statements:
             self._statements[chunk.id] = split_statements(chunk)
         return self._statements[chunk.id]
+
+    def document(self, chunk: Chunk) -> str:
+        """The whole text of the document that ``chunk`` is from; the chunk's own where that is not at hand."""
+        if self._document_text is None:
+            return chunk.text
+        name = chunk.metadata.document_id
+        if name not in self._documents:
+            self._documents[name] = self._document_text(name)
+        return self._documents[name]
 
     def passages(self, chunks: Sequence[Chunk]) -> list[Passage]:
         """The passage of each chunk; all new statements go to the embedder in one call."""

@@ -71,6 +71,8 @@ class _Evidence:
     cosine: float
     cosines: Vectors
     """Of every sentence of the source."""
+    closeness: float
+    """The cosine of the best sentence, and more for each exact fact and for the words that it shares."""
 
 
 def verify(
@@ -106,7 +108,7 @@ def verify(
         tried: list[str] = []
         if verdict != "supported":  # also where it cites none: does another source say it?
             others = [_weigh(by_number[n], passages[n], sentence, vector) for n in by_number if n not in numbers]
-            for other in sorted(others, key=lambda e: -e.cosine):
+            for other in sorted(others, key=lambda e: -e.closeness):
                 second, why = judge(sentence, [other])
                 if _BETTER[second] > _BETTER[verdict]:
                     mended.append(_mended(numbers, other.source.n, sentence))
@@ -188,7 +190,7 @@ def _weigh(source: Source, passage: Passage, sentence: str, vector: Vectors) -> 
         )
         scores[index] += 0.05 * same + 0.05 * overlap(sentence, passage.reading(int(index)))
     best = int(np.argmax(scores))
-    return _Evidence(source, passage, best, float(cosines[best]), cosines)
+    return _Evidence(source, passage, best, float(cosines[best]), cosines, float(scores[best]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +230,8 @@ class _Judge:
             held = facts.extract("\n".join(e.passage.chunk.full_text for e in evidence))
         asked = facts.extract(self.question)
         missing = _missing(said, held, asked, sentence, evidence, self.question)
+        if (everyone := facts.everyone(sentence)) and not facts.everyone(f"{near}\n{self.question}"):
+            missing.append(everyone)
         reasons = [self.words["missing"].format(what=what) for what in missing]
         if not reasons and _opposite(sentence, evidence):
             reasons.append(self.words["denied"])
@@ -284,7 +288,7 @@ def _missing(
     same_language = any(is_chinese(e.passage.chunk.text) == is_chinese(sentence) for e in evidence)
     for name in sorted(said.names):
         # A name may be translated where the languages differ; then only codes can be compared.
-        if (same_language or any(c.isdigit() for c in name)) and normalise(name) not in whole:
+        if (same_language or facts.is_code(name)) and normalise(name) not in whole:
             missing.append(name)
     return missing
 

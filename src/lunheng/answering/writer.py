@@ -41,6 +41,8 @@ class Writer:
     settings: AnsweringSettings
     missing: str = "no language model is configured"
     """Why there is none, where there is none."""
+    document_text: Callable[[str], str] | None = None
+    """A document's whole text by its id: where the check looks for what a passage does not repeat."""
 
     @property
     def candidates(self) -> int:
@@ -57,7 +59,7 @@ class Writer:
         question = wordings[0]
         language = question_language(question)
         words = prompts.phrases(language)
-        reader = SentenceReader(self.embedder, wordings, self.codec)
+        reader = SentenceReader(self.embedder, wordings, self.codec, self.document_text)
         settings = self.settings
         with tracer.stage("context", budget=settings.context_tokens) as stage:
             sources = context.assemble(hits, reader, self._counter(), settings.context_tokens, settings.max_sources)
