@@ -93,6 +93,8 @@ class AnsweringSettings(_Section):
     context_tokens: int = Field(700, ge=64)
     max_answer_tokens: int = Field(256, ge=16)
     max_sources: int = Field(4, ge=1)
+    attempts: int = Field(3, ge=1)
+    """How often an answer is written: where nothing of the first passes the check, anew from one source alone."""
     confidence_threshold: float = Field(0.12, ge=0, le=1)
     """Below it nothing is written: the sources hardly ever answer the question then."""
     translate_below: float = Field(0.6, ge=0, le=1)

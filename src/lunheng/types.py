@@ -274,13 +274,20 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class DraftRejected:
+    """What was streamed did not pass the check; what follows is written anew, from one source alone."""
+
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerDone:
     """Last event of a streamed answer: the checked one, which stands for what was streamed."""
 
     answer: Answer
 
 
-AnswerEvent = SourcesFound | TextDelta | AnswerDone
+AnswerEvent = SourcesFound | TextDelta | DraftRejected | AnswerDone
 
 
 @dataclass(frozen=True, slots=True)

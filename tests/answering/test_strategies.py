@@ -13,7 +13,7 @@ from lunheng.errors import ModelUnavailableError
 from lunheng.models.embedders.onnx import OnnxEmbedder
 from lunheng.testing.fakes import FakeLLM
 from lunheng.testing.real_models import small_llm
-from lunheng.types import Completion, Message
+from lunheng.types import Completion, DraftRejected, Message
 
 ROOT = Path(__file__).resolve().parents[2]
 HANDBOOK = ROOT / "examples" / "handbook"
@@ -51,6 +51,26 @@ def test_a_wrong_number_is_not_let_through(ask) -> None:  # type: ignore[no-unty
     answer = ask(FakeLLM(["A primary engineer receives CNY 9,999 a week [1]."])).ask(QUESTION)
     assert not answer.answered and answer.verdict == "unsupported"
     assert "CNY 9,999 a week" not in answer.text and "9,999" in answer.text, "it says what failed"
+
+
+def test_what_fails_the_check_is_written_again_from_one_source(ask) -> None:  # type: ignore[no-untyped-def]
+    llm = FakeLLM(["A primary engineer receives CNY 9,999 a week.", "A primary engineer receives CNY 1,350 a week."])
+    events = list(ask(llm).ask_stream(QUESTION))
+    rejected = [e for e in events if isinstance(e, DraftRejected)]
+    assert len(rejected) == 1 and "9,999" in rejected[0].reasons[0]
+    answer = events[-1].answer
+    assert answer.answered and answer.verdict == "supported" and "1,350" in answer.text and "9,999" not in answer.text
+    first, second = (call[1].content for call in llm.calls[-2:])
+    assert first.count("\n[") > 1 and second.count("\n[") == 1, "the second prompt shows one source"
+
+
+def test_a_draft_that_fails_as_often_as_allowed_is_refused(ask) -> None:  # type: ignore[no-untyped-def]
+    llm = FakeLLM(["A primary engineer receives CNY 9,999 a week."])
+    kb = ask(llm)
+    answer = kb.ask(QUESTION)
+    assert not answer.answered
+    written = [s for s in answer.trace.stages if s.name == "generate"]
+    assert len(written) == kb.settings.answering.attempts
 
 
 def test_only_the_sentences_that_hold_are_kept(ask) -> None:  # type: ignore[no-untyped-def]

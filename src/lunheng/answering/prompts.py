@@ -27,6 +27,8 @@ class Phrases:
     question: str
     missing: str
     """Said when the confidence is too low; ``{question}``."""
+    closest: str
+    """Follows, where there are passages to list."""
     failed: str
     """Said when no sentence passed the check; ``{reasons}``."""
     left_out: str
@@ -48,7 +50,8 @@ PHRASES = {
         ),
         sources="资料",
         question="问题",
-        missing="在这些文档中没有找到这个问题的答案：「{question}」。下面列出的是最接近的段落。",
+        missing="在这些文档中没有找到这个问题的答案：「{question}」。",
+        closest="下面列出的是最接近的段落。",
         failed="资料不足以可靠地回答这个问题：写出的回答没有通过与资料的核对（{reasons}）。请直接查看下面的来源。",
         left_out="（另有 {count} 句未能在资料中核实，已略去。）",
         reasons={
@@ -78,7 +81,8 @@ PHRASES = {
         ),
         sources="Sources",
         question="Question",
-        missing=("No answer to “{question}” was found in the documents. The closest passages are listed below."),
+        missing="No answer to “{question}” was found in the documents.",
+        closest=" The closest passages are listed below.",
         failed=(
             "The sources are not enough for a reliable answer: what was written did not pass the check against them "
             "({reasons}). Please read the sources below."

@@ -21,13 +21,30 @@ from lunheng.types import (
     Answer,
     AnswerDone,
     AnswerEvent,
+    Chunk,
     Citation,
+    DraftRejected,
     Hit,
     Source,
     SourcesFound,
     TextDelta,
     Verdict,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A question with what was found for it."""
+
+    question: str
+    language: str
+    reader: SentenceReader
+    known: tuple[Chunk, ...]
+    """Every chunk found."""
+    sources: tuple[Source, ...]
+    """What is shown of them."""
+    confidence: float
+    tracer: Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,122 +92,130 @@ class Writer:
                 for s in sources
             ]
         yield SourcesFound(sources, confidence)
+        case = _Case(question, language, reader, tuple(hit.chunk for hit in hits), sources, confidence, tracer)
         if not sources or confidence < settings.confidence_threshold:
             with tracer.stage("gate", confidence=confidence, threshold=settings.confidence_threshold) as stage:
                 stage.warn("the sources do not seem to answer the question; no answer was written")
-            text = words.missing.format(question=question)
+            text = _missing(case)
             yield TextDelta(text)
-            yield AnswerDone(self._unanswered(question, text, sources, confidence, language, tracer))
+            yield AnswerDone(_unanswered(case, text))
             return
-        extracted = self.llm is None
-        pieces: list[str] = []
         if self.llm is not None:
-            with tracer.stage("generate") as stage:
-                try:
-                    for piece in self._generate(self.llm, question, sources, language, stage):
-                        pieces.append(piece)
-                        yield TextDelta(piece)
-                except ModelError as error:
-                    stage.warn(f"the language model failed ({error}); quoting the sources instead")
-                    extracted = True
-        if extracted:
-            with tracer.stage("extract") as stage:
-                if self.llm is None:
-                    stage.warn(f"{self.missing}; the answer quotes the sources")
-                pieces = [extractive.extract(sources, reader)]
-                stage.result["text"] = pieces[0]
-                yield TextDelta(f"{words.extractive}\n{pieces[0]}")
-        written = "".join(pieces).strip()
-        if prompts.is_refusal(written) or not written:
-            text = words.missing.format(question=question)
-            yield AnswerDone(self._unanswered(question, text, sources, confidence, language, tracer))
-            return
-        with tracer.stage("verify") as stage:
-            checked = verify(written, sources, question, reader, [hit.chunk for hit in hits], language)
-            for n in checked.invented:
-                stage.warn(f"dropped citation [{n}]: there is no such source")
-            if not extracted and detect_language(written) not in (language, "und"):
-                stage.warn(f"the answer is not in the question's language ({language})")
-            stage.result["mended"] = checked.mended
-            stage.result["checks"] = [
-                {"text": c.text, "citations": c.citations, "verdict": c.verdict, "reasons": c.reasons}
-                for c in checked.checks
-            ]
-        yield AnswerDone(self._answer(question, checked, sources, confidence, language, extracted, tracer))
+            try:
+                yield from self._written(self.llm, case)
+                return
+            except ModelError as error:
+                reason = f"the language model failed ({error}); quoting the sources instead"
+        else:
+            reason = f"{self.missing}; the answer quotes the sources"
+        with tracer.stage("extract") as stage:
+            stage.warn(reason)
+            text = extractive.extract(sources, reader)
+            stage.result["text"] = text
+        yield TextDelta(f"{words.extractive}\n{text}")
+        yield AnswerDone(_answer(case, _check(case, text), extracted=True))
+
+    def _written(self, llm: LLM, case: _Case) -> Iterator[AnswerEvent]:
+        """The model's answer; where nothing of it passes the check, another from the best source alone, then from the
+        next: a small model mixes what several say. Of those only one that is wholly supported is taken.
+
+        Raises:
+            ModelError: the model failed.
+        """
+        alone = [[source] for source in case.sources] if len(case.sources) > 1 else []
+        first: Checked | None = None
+        for shown in [case.sources, *alone][: self.settings.attempts]:
+            if first is not None:
+                yield DraftRejected(tuple(r for c in first.checks for r in c.reasons))
+            pieces: list[str] = []
+            with case.tracer.stage("generate") as stage:
+                for piece in self._generate(llm, case, shown, stage):
+                    pieces.append(piece)
+                    yield TextDelta(piece)
+                written = "".join(pieces).strip()
+                stage.result["text"] = written
+                if detect_language(written) not in (case.language, "und"):
+                    stage.warn(f"the answer is not in the question's language ({case.language})")
+            if prompts.is_refusal(written) or not written:
+                break
+            checked = _check(case, written)
+            if checked.verdict == "supported" or (first is None and checked.verdict == "partly"):
+                yield AnswerDone(_answer(case, checked))
+                return
+            first = first or checked
+        if first is not None:
+            yield AnswerDone(_answer(case, first))
+        else:
+            yield AnswerDone(_unanswered(case, _missing(case)))
+
+    def _generate(self, llm: LLM, case: _Case, shown: Sequence[Source], stage: StageRecord) -> Iterator[str]:
+        messages = prompts.answer_messages(case.question, context.prompt_order(shown), case.language)
+        stage.given |= {"model": llm.fingerprint, "prompt": [{"role": m.role, "content": m.content} for m in messages]}
+        settings = self.settings
+        return llm.stream(messages, max_tokens=settings.max_answer_tokens, temperature=settings.temperature)
 
     def _counter(self) -> Callable[[str], int]:
         return self.llm.count if self.llm is not None else self.embedder.tokenizer.count
 
-    def _generate(
-        self, llm: LLM, question: str, sources: Sequence[Source], language: str, stage: StageRecord
-    ) -> Iterator[str]:
-        messages = prompts.answer_messages(question, context.prompt_order(sources), language)
-        settings = self.settings
-        stage.given |= {"model": llm.fingerprint, "prompt": [{"role": m.role, "content": m.content} for m in messages]}
-        pieces: list[str] = []
-        for piece in llm.stream(messages, max_tokens=settings.max_answer_tokens, temperature=settings.temperature):
-            pieces.append(piece)
-            yield piece
-        stage.result["text"] = "".join(pieces)
 
-    def _answer(
-        self,
-        question: str,
-        checked: Checked,
-        sources: Sequence[Source],
-        confidence: float,
-        language: str,
-        extracted: bool,
-        tracer: Tracer,
-    ) -> Answer:
-        words = prompts.phrases(language)
-        keep: set[Verdict] = {"supported", "partly"}
-        text = render(checked, keep)
-        dropped = [c for c in checked.checks if c.verdict not in keep]
-        if not text:
-            reasons = words.between_reasons.join(dict.fromkeys(r for c in checked.checks for r in c.reasons))
-            text = words.failed.format(reasons=reasons or checked.verdict)
-            return self._unanswered(question, text, sources, confidence, language, tracer, checked)
-        if dropped:
-            text += "\n" + words.left_out.format(count=len(dropped))
-        if extracted:
-            text = f"{words.extractive}\n{text}"
-        shown = tuple(c for c in checked.citations if c.supported in keep)
-        return Answer(
-            question=question,
-            text=text,
-            citations=shown,
-            verdict=checked.verdict,
-            confidence=confidence,
-            answered=True,
-            checks=checked.checks,
-            trace=tracer.trace(),
-            language=language,
-            extractive=extracted,
-        )
+def _check(case: _Case, text: str) -> Checked:
+    with case.tracer.stage("verify") as stage:
+        checked = verify(text, case.sources, case.question, case.reader, case.known, case.language)
+        for n in checked.invented:
+            stage.warn(f"dropped citation [{n}]: there is no such source")
+        stage.result["mended"] = checked.mended
+        stage.result["checks"] = [
+            {"text": c.text, "citations": c.citations, "verdict": c.verdict, "reasons": c.reasons}
+            for c in checked.checks
+        ]
+    return checked
 
-    def _unanswered(
-        self,
-        question: str,
-        text: str,
-        sources: Sequence[Source],
-        confidence: float,
-        language: str,
-        tracer: Tracer,
-        checked: Checked | None = None,
-    ) -> Answer:
-        """An answer that says that the sources do not say, with the closest passages for the reader to judge."""
-        return Answer(
-            question=question,
-            text=text,
-            citations=tuple(_nearest(s) for s in sources),
-            verdict="unsupported",
-            confidence=confidence,
-            answered=False,
-            checks=checked.checks if checked else (),
-            trace=tracer.trace(),
-            language=language,
-        )
+
+def _answer(case: _Case, checked: Checked, extracted: bool = False) -> Answer:
+    words = prompts.phrases(case.language)
+    keep: set[Verdict] = {"supported", "partly"}
+    text = render(checked, keep)
+    dropped = [c for c in checked.checks if c.verdict not in keep]
+    if not text:
+        reasons = words.between_reasons.join(dict.fromkeys(r for c in checked.checks for r in c.reasons))
+        return _unanswered(case, words.failed.format(reasons=reasons or checked.verdict), checked)
+    if dropped:
+        text += "\n" + words.left_out.format(count=len(dropped))
+    if extracted:
+        text = f"{words.extractive}\n{text}"
+    shown = tuple(c for c in checked.citations if c.supported in keep)
+    return Answer(
+        question=case.question,
+        text=text,
+        citations=shown,
+        verdict=checked.verdict,
+        confidence=case.confidence,
+        answered=True,
+        checks=checked.checks,
+        trace=case.tracer.trace(),
+        language=case.language,
+        extractive=extracted,
+    )
+
+
+def _missing(case: _Case) -> str:
+    words = prompts.phrases(case.language)
+    return words.missing.format(question=case.question) + (words.closest if case.sources else "")
+
+
+def _unanswered(case: _Case, text: str, checked: Checked | None = None) -> Answer:
+    """An answer that says that the sources do not say, with the closest passages for the reader to judge."""
+    return Answer(
+        question=case.question,
+        text=text,
+        citations=tuple(_nearest(s) for s in case.sources),
+        verdict="unsupported",
+        confidence=case.confidence,
+        answered=False,
+        checks=checked.checks if checked else (),
+        trace=case.tracer.trace(),
+        language=case.language,
+    )
 
 
 def _nearest(source: Source) -> Citation:

@@ -35,7 +35,7 @@ def add(
     meta: Meta = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add files and folders; unchanged ones cost a hash, bad ones are reported and skipped."""
+    """Add files and folders; unchanged ones cost at most a hash, bad ones are reported and skipped."""
     metadata = parse_metadata(meta)
     insist_on(paths)
     with opened(kb, must_exist=False) as base, bar("adding", as_json) as advance:

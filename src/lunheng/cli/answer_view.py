@@ -12,7 +12,7 @@ from pathlib import Path
 from lunheng.cli.common import Waiting, out
 from lunheng.cli.excerpt import place, shorten
 from lunheng.tracing import watching
-from lunheng.types import Answer, AnswerDone, AnswerEvent, Citation, SourcesFound, TextDelta
+from lunheng.types import Answer, AnswerDone, AnswerEvent, Citation, DraftRejected, SourcesFound, TextDelta
 
 _DOING = {
     "scope": "searching…",
@@ -31,6 +31,7 @@ def show_answer(ask: Callable[[], Iterable[AnswerEvent]], times: bool = False) -
     """Print what ``ask`` streams, and give the checked answer; ``times`` adds the time of each stage."""
     stages: list[str] = []
     draft: list[str] = []
+    rewritten = False
     with Waiting() as waiting:
 
         def on_stage(name: str) -> None:
@@ -48,9 +49,13 @@ def show_answer(ask: Callable[[], Iterable[AnswerEvent]], times: bool = False) -
                     waiting.stop()
                     _show_checked(event.answer, "".join(draft), times)
                     return event.answer
+                elif isinstance(event, DraftRejected):
+                    out.print("\n[dim]That did not pass the check; written again from one source:[/]")
+                    draft.clear()
+                    rewritten = True
                 elif "generate" in stages:  # what no model writes is there at once, and is shown when it is checked
                     waiting.stop()
-                    _show_draft(event, first=not draft)
+                    _show_draft(event, first=not draft and not rewritten)
                     draft.append(event.text)
     raise AssertionError("an answer's events end with AnswerDone")
 
