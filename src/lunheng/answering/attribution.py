@@ -88,7 +88,7 @@ def objection(
     """
     return (
         _other_year(question, ground)
-        or _stranger(sentence, question, ground.passage.chunk, known, reader)
+        or _stranger(sentence, question, ground, known, reader)
         or _rival(sentence, question, ground, shown, reader)
         or _elsewhere(sentence, question, ground, reader)
         or _unmentioned(question, ground, reader)
@@ -107,10 +107,10 @@ def _other_year(question: str, ground: Ground) -> Objection | None:
 
 
 def _stranger(
-    sentence: str, question: str, chunk: Chunk, known: Sequence[Chunk], reader: SentenceReader
+    sentence: str, question: str, ground: Ground, known: Sequence[Chunk], reader: SentenceReader
 ) -> Objection | None:
     """A name, code or year of the question that the claim is about, and its source (or its document) never holds."""
-    same_language = is_chinese(question) == is_chinese(chunk.text)
+    chunk = ground.passage.chunk
     asked = facts.names(question) | set(_YEAR.findall(question))
     if not asked:
         return None
@@ -118,9 +118,7 @@ def _stranger(
     everywhere = " ".join(normalise(_whole(c)) for c in known)
     about = normalise(_subject(sentence, question))
     for name in sorted(asked):
-        # A name may be translated where the languages differ; then only codes and years can be compared.
-        comparable = same_language or facts.is_code(name)
-        if comparable and normalise(name) in about and normalise(name) not in home:
+        if facts.comparable(name, question, ground.text) and normalise(name) in about and normalise(name) not in home:
             # "The office" may be meant by its city; a grade, a version or a year is that one or another.
             slight = normalise(name) in everywhere and not facts.is_code(name)
             return Objection("stranger", name, slight=slight)

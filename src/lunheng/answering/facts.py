@@ -11,6 +11,8 @@ import unicodedata
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from lunheng.text.language import is_chinese
+
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
 _ORDINAL = r"(?:st|nd|rd|th)?"
@@ -279,6 +281,15 @@ def is_code(name: str) -> bool:
     return any(c.isdigit() or c in "_@" for c in name) or name.count("-") > 1
 
 
+def comparable(name: str, text: str, other: str) -> bool:
+    """Whether ``other`` would hold ``name``, which stands in ``text``, as it is: where the languages differ it may be
+    translated, but for codes, and for Chinese names where the other is in both."""
+    if is_code(name) or is_chinese(text) == is_chinese(other):
+        return True
+    return not name.isascii() and len(_HAN.findall(other)) >= 2
+
+
+_HAN = re.compile(r"[\u4e00-\u9fff]")
 _UNIT_LIKE = re.compile(r"\d+(?:\.\d+)?(?:st|nd|rd|th|k|kb|mb|gb|tb|am|pm|h|m|s|d|x|km|kg|ms|min)", re.I | re.A)
 _COMMON = frozenset(
     [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,8 @@ class Checked:
     """Numbers that the text cites and no source has."""
     mended: tuple[str, ...]
     """Citations that were attached or replaced: for the trace."""
+    astray: bool
+    """A claim stands in a source, but is about something else than the question: the sources may not say."""
 
     @property
     def verdict(self) -> Verdict:
@@ -100,23 +102,25 @@ def verify(
     judge = _Judge(question, reader, tuple(passages.values()), tuple(known), words)
     checks: list[SentenceCheck] = []
     citations: dict[tuple[int, int, int], Citation] = {}
+    astray = False
     for (_, sentence, cited), vector in zip(sentences, vectors, strict=True):
         invented += [n for n in cited if n not in by_number]
         numbers = [n for n in cited if n in by_number]
         evidence = [_weigh(by_number[n], passages[n], sentence, vector) for n in numbers]
-        verdict, reasons = judge(sentence, evidence)
-        tried: list[str] = []
-        if verdict != "supported":  # also where it cites none: does another source say it?
+        judged = judge(sentence, evidence)
+        tried: Sequence[str] = ()
+        if judged.verdict != "supported":  # also where it cites none: does another source say it?
             others = [_weigh(by_number[n], passages[n], sentence, vector) for n in by_number if n not in numbers]
             for other in sorted(others, key=lambda e: -e.closeness):
-                second, why = judge(sentence, [other])
-                if _BETTER[second] > _BETTER[verdict]:
+                second = judge(sentence, [other])
+                if _BETTER[second.verdict] > _BETTER[judged.verdict]:
                     mended.append(_mended(numbers, other.source.n, sentence))
-                    verdict, reasons, evidence = second, why, [other]
+                    judged, evidence = replace(second, astray=judged.astray), [other]
                 elif not evidence and not tried:
-                    tried = [words["uncited"].format(n=other.source.n, reason=why[0])]
-            if verdict == "unsupported":
-                reasons = reasons or tried
+                    tried = (words["uncited"].format(n=other.source.n, reason=second.reasons[0]),)
+                judged = replace(judged, astray=judged.astray or second.astray)
+        verdict, reasons = judged.verdict, judged.reasons or tried
+        astray |= verdict == "unsupported" and judged.astray
         checks.append(SentenceCheck(sentence, tuple(e.source.n for e in evidence), verdict, tuple(reasons)))
         for item in evidence:
             citation = _citation(item, verdict)
@@ -125,7 +129,12 @@ def verify(
                 citations[(citation.n, citation.start, citation.end)] = citation
     ordered = tuple(sorted(citations.values(), key=lambda c: (c.n, c.start)))
     return Checked(
-        tuple(checks), ordered, tuple(s for s, _, _ in sentences), tuple(dict.fromkeys(invented)), tuple(mended)
+        checks=tuple(checks),
+        citations=ordered,
+        separators=tuple(s for s, _, _ in sentences),
+        invented=tuple(dict.fromkeys(invented)),
+        mended=tuple(mended),
+        astray=astray,
     )
 
 
@@ -194,6 +203,16 @@ def _weigh(source: Source, passage: Passage, sentence: str, vector: Vectors) -> 
 
 
 @dataclass(frozen=True, slots=True)
+class _Judgement:
+    """What came of one sentence against some sources."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    astray: bool = False
+    """The sources say it, but of something else than was asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Judge:
     """Judges sentences of one answer."""
 
@@ -203,25 +222,26 @@ class _Judge:
     known: tuple[Chunk, ...]
     words: Mapping[Reason, str]
 
-    def __call__(self, sentence: str, evidence: Sequence[_Evidence]) -> tuple[Verdict, list[str]]:
+    def __call__(self, sentence: str, evidence: Sequence[_Evidence]) -> _Judgement:
         """The facts and the meaning first; then whether they are said of what was asked."""
-        verdict, reasons = self._agreement(sentence, evidence)
-        if verdict == "unsupported" or not self.reader.wordings:
-            return verdict, reasons
+        judged = self._agreement(sentence, evidence)
+        if judged.verdict == "unsupported" or not self.reader.wordings:
+            return judged
         found = [
             objection(sentence, self.question, Ground(e.passage, e.best), self.shown, self.known, self.reader)
             for e in evidence
         ]
         objections = [o for o in dict.fromkeys(found) if o]
         if len(objections) < len(found):  # what one of its sources says of what was asked is enough
-            return verdict, reasons
-        said = [self.words[o.reason].format(what=o.what) for o in objections]
-        return ("partly" if all(o.slight for o in objections) else "unsupported"), [*reasons, *said]
+            return judged
+        said = tuple(self.words[o.reason].format(what=o.what) for o in objections)
+        slight = all(o.slight for o in objections)
+        return _Judgement("partly" if slight else "unsupported", (*judged.reasons, *said), astray=True)
 
-    def _agreement(self, sentence: str, evidence: Sequence[_Evidence]) -> tuple[Verdict, list[str]]:
+    def _agreement(self, sentence: str, evidence: Sequence[_Evidence]) -> _Judgement:
         """Whether the sources say it: exact facts, polarity, meaning."""
         if not evidence:
-            return "unsupported", []
+            return _Judgement("unsupported")
         said = facts.extract(sentence)
         near = "\n".join(_near(e) for e in evidence)
         held = facts.extract(near)
@@ -236,7 +256,7 @@ class _Judge:
         if not reasons and _opposite(sentence, evidence):
             reasons.append(self.words["denied"])
         if reasons:
-            return "unsupported", reasons
+            return _Judgement("unsupported", tuple(reasons))
         cosine = max(e.cosine for e in evidence)
         exact = bool(said.quantities - asked.quantities or said.dates or said.times)
         shared = overlap(sentence, near)
@@ -244,15 +264,15 @@ class _Judge:
         # Exact facts that agree, or words that are nearly all the source's own, make up for a lower cosine (table
         # rows, list items and short answers embed far from the sentence that restates them).
         if cosine >= SUPPORTED and (shared >= 0.2 or translated):
-            return "supported", []
+            return _Judgement("supported")
         bridged = translated and cosine >= 0.84
         if cosine >= PARTLY and (shared >= 0.6 or (exact and (shared >= 0.35 or bridged))):
-            return "supported", []
+            return _Judgement("supported")
         if shared >= 0.85:
-            return "supported", []
+            return _Judgement("supported")
         if cosine >= PARTLY or shared >= 0.5:
-            return "partly", [self.words["in part"].format(cosine=cosine)]
-        return "unsupported", [self.words["nowhere"].format(cosine=cosine)]
+            return _Judgement("partly", (self.words["in part"].format(cosine=cosine),))
+        return _Judgement("unsupported", (self.words["nowhere"].format(cosine=cosine),))
 
 
 def _near(item: _Evidence) -> str:
@@ -285,10 +305,9 @@ def _missing(
         if not any(time == other or (time + 720) % 1440 == other for other in held.times | asked.times):
             missing.append(f"{time // 60:02d}:{time % 60:02d}")
     whole = f"{normalise(question)} " + " ".join(normalise(e.passage.chunk.full_text) for e in evidence)
-    same_language = any(is_chinese(e.passage.chunk.text) == is_chinese(sentence) for e in evidence)
+    readings = [e.passage.reading(e.best) for e in evidence]
     for name in sorted(said.names):
-        # A name may be translated where the languages differ; then only codes can be compared.
-        if (same_language or facts.is_code(name)) and normalise(name) not in whole:
+        if any(facts.comparable(name, sentence, reading) for reading in readings) and normalise(name) not in whole:
             missing.append(name)
     return missing
 

@@ -117,7 +117,8 @@ class Writer:
 
     def _written(self, llm: LLM, case: _Case) -> Iterator[AnswerEvent]:
         """The model's answer; where nothing of it passes the check, another from the best source alone, then from the
-        next: a small model mixes what several say. Of those only one that is wholly supported is taken.
+        next: a small model mixes what several say. Of those only one that is wholly supported is taken; and where a
+        source said it, but of something else, the sources hardly say what was asked, and nothing more is tried.
 
         Raises:
             ModelError: the model failed.
@@ -143,6 +144,8 @@ class Writer:
                 yield AnswerDone(_answer(case, checked))
                 return
             first = first or checked
+            if checked.astray:
+                break
         if first is not None:
             yield AnswerDone(_answer(case, first))
         else:
