@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MODELS_DEMO := multilingual-e5-small $(if $(SMALL),qwen2.5-coder-0.5b-instruct,qwen2.5-coder-1.5b-instruct)
 MODELS_TEST := multilingual-e5-small qwen2.5-coder-0.5b-instruct smollm2-135m-instruct
 
-.PHONY: demo test lint pytest bench-retrieval bench-answers bench-peers docs clean
+.PHONY: demo test lint pytest bench-retrieval bench-answers bench-peers bench-indexes docs clean
 
 demo: $(VENV)/.installed ## install, fetch the models, index examples/handbook, ask four questions
 	@for model in $(MODELS_DEMO); do $(BIN)/lunheng models pull $$model || exit 1; done
@@ -34,6 +34,12 @@ bench-answers: $(VENV)/.installed ## the example questions, answered end to end 
 
 bench-peers: $(VENV)/.installed-dev ## speed and size beside LlamaIndex, Haystack, txtai and LangChain
 	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/assemble.py
+
+bench-indexes: $(VENV)/.installed-dev ## the lexical and the vector indexes beside their alternatives, 100,000 chunks
+	$(BIN)/python -m pip install --quiet tantivy
+	$(BIN)/python benchmarks/lexical.py
+	$(BIN)/python benchmarks/vectors.py
 	$(BIN)/python benchmarks/assemble.py
 
 docs: $(VENV)/.installed-dev

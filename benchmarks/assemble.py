@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 PARTS = ("retrieval", "answers", "peers", "lexical", "vectors")
 HEAD = """# What was measured
 
-Written by `make bench-retrieval`, `make bench-answers` and `make bench-peers`; each part names its machine, versions,
+Written by `make bench-retrieval`, `bench-answers`, `bench-peers` and `bench-indexes`; each part names its machine, versions,
 configuration and data hashes, and says plainly where something else is ahead. The machines are shared and noisy: read
 the ratios, not the seconds.
 """

@@ -11,6 +11,7 @@ import platform
 import random
 import re
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from itertools import cycle
 from pathlib import Path
 
@@ -48,3 +49,23 @@ def mixed_passages(pools: Sequence[Sequence[str]], seed: int = 7, size: int = 30
                 length += len(sentence) // 3 if sentence.isascii() else len(sentence)
                 at += 1
         yield " ".join(parts)[:1000].strip()
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; every column but the first is set to the right."""
+    lines = ["| " + " | ".join(cells) + " |" for cells in (header, *rows)]
+    lines.insert(1, "|---|" + "---:|" * (len(header) - 1))
+    return "\n".join(lines)
+
+
+def write_part(name: str, text: str) -> None:
+    """Write one part of the report, and say where."""
+    path = Path(__file__).parent / "reports" / f"{name}.md"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text.strip() + "\n", encoding="utf-8")
+    print(f"\n{path} is written")
+
+
+def versions(*packages: str) -> str:
+    """The packages with the versions that are installed."""
+    return ", ".join(f"{package} {metadata.version(package)}" for package in packages)

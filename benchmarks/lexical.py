@@ -1,29 +1,33 @@
-"""Compare the lexical index with what could stand in its place: speed, size, agreement, quality.
+"""Compare the lexical index with what could stand in its place: speed, size, agreement.
 
-    python benchmarks/lexical.py [--chunks 100000] [--data ../shared/data] [--quality]
+    python benchmarks/lexical.py [--chunks 100000] [--data ../shared/data]
 
-Contestants, all over the same terms (``lunheng.text.terms``): ours; SQLite FTS5 with its own bm25();
-BM25 by numpy over FTS5's postings (``fts5vocab``); tantivy. The passages are mixed from sentences of
-the bilingual test sets. ``--quality`` prints nDCG@10 per set instead.
+Contestants, all over the same terms (``lunheng.text.terms``): ours; SQLite FTS5 with its own bm25(); BM25 by numpy over
+FTS5's postings (``fts5vocab``); tantivy. The passages are mixed from sentences of the bilingual test sets. Called by
+``make bench-indexes``; writes ``reports/lexical.md``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import hashlib
 import random
+import sqlite3
 import statistics
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import date
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import bm25s
 import numpy as np
 from sqlalchemy import Connection, create_engine
 
+from common import machine, mixed_passages, table, versions, write_part
+from lunheng.evaluation.datasets import load_dataset
 from lunheng.indexes.lexical import K1, B, SqliteLexicalIndex
 from lunheng.text import split_sentences, terms
 
@@ -32,32 +36,16 @@ BATCH = 20
 Search = Callable[[str, int], list[tuple[int, float]]]
 
 
-def read(folder: Path, name: str) -> list[dict[str, str]]:
-    with (folder / name).open(encoding="utf-8") as lines:  # not splitlines(): U+2028 stands inside of strings
-        return [json.loads(line) for line in lines]
-
-
 def passages(data: Path, n: int, seed: int = 7) -> tuple[list[str], list[str]]:
     """``n`` passages of about 300 characters (Chinese) or 120 words, and 200 questions."""
     pick = random.Random(seed)
     pools: list[list[str]] = []
     questions: list[str] = []
     for name in SETS:
-        pool = []
-        for row in read(data / name, "corpus.jsonl"):
-            text = row["text"]
-            pool += [text[a:b] for a, b in split_sentences(text)]
-        pools.append(pool)
-        questions += pick.sample([row["text"] for row in read(data / name, "queries.jsonl")], 34)
-    texts = []
-    for i in range(n):
-        pool = pools[i % len(pools)]
-        at, size, parts = pick.randrange(len(pool)), 0, []
-        while size < 300:
-            parts.append(pool[(at + len(parts)) % len(pool)])
-            size += len(parts[-1]) if not parts[-1].isascii() else len(parts[-1]) // 3
-        texts.append(" ".join(parts)[:2000])
-    return texts, questions[:200]
+        dataset = load_dataset(data / name)
+        pools.append([p.text[a:b] for p in dataset.passages for a, b in split_sentences(p.text)])
+        questions += pick.sample([q.text for q in dataset.queries], 34)
+    return list(islice(mixed_passages(pools), n)), questions[:200]
 
 
 def ours(connection: Connection, texts: list[str]) -> Search:
@@ -156,14 +144,10 @@ def contest(data: Path, n: int) -> None:
     asked = [terms(q, for_query=True) for q in questions]
     known = [[t for t in q if t in model.vocab_dict] for q in asked]
     reference = [model.get_scores(q) if q else np.zeros(n) for q in known]
-    print(f"{n} chunks, {statistics.mean(map(len, asked)):.1f} terms a query, {cut:.1f} s to cut all texts")
-    print(
-        f"{'':16}{'build s':>9}{'MB':>8}{'p50 ms':>8}{'p99 ms':>8}{'x ours':>8}{'worst score error':>19}{'same top 10':>13}"
-    )
+    rows: list[tuple[str, ...]] = []
     base = 0.0
     with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        for label, search, build, size in contestants(root, texts):
+        for label, search, build, size in contestants(Path(name), texts):
             times, worst, same = [], 0.0, 0.0
             for question, scores in zip(questions, reference, strict=True):
                 begin = time.perf_counter()
@@ -175,10 +159,26 @@ def contest(data: Path, n: int) -> None:
                 same += sum(scores[key - 1] >= tenth for key, _ in hits) / 10 / len(questions)
             p50, p99 = statistics.median(times), statistics.quantiles(times, n=100)[98]
             base = base or p50
-            print(
-                f"{label:16}{build:9.1f}{size:8.0f}{p50:8.2f}{p99:8.2f}{p50 / base:8.1f}{worst:19.6f}{same:13.3f}",
-                flush=True,
-            )
+            row = (f"{build:.1f}", f"{size:.0f}", f"{p50:.2f}", f"{p99:.2f}", f"{p50 / base:.2f}")
+            rows.append((label, *row, f"{worst:.1e}", f"{same:.3f}"))
+            print(*rows[-1], sep="  ", flush=True)
+    header = ("", "build s", "MB", "p50 ms", "p99 ms", "p50 over ours", "worst score error", "same first ten")
+    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+    write_part(
+        "lexical",
+        f"""## The lexical index and its alternatives
+
+{n:,} passages mixed from the bilingual sets (sha256 {digest}), {len(questions)} questions of
+{statistics.mean(map(len, asked)):.1f} terms, the same terms for all; cutting all texts, {cut:.1f} s, is part of every
+build. Errors are against bm25s {versions("bm25s").split()[1]} (method lucene, k1 = {K1}, b = {B}). {machine()};
+{versions("tantivy", "sqlalchemy")}, SQLite {sqlite3.sqlite_version}. {date.today()}.
+
+{table(header, rows)}
+
+Ours keeps its own postings in SQLite, in the same transaction as the chunk. FTS5 ranks by another formula (k1 and b are
+fixed, another idf) and its scores cannot be corrected from outside; its postings read from outside cost an SQL row an
+occurrence. Tantivy is the fastest to build; it is a second store beside the catalog, with a commit of its own.""",
+    )
 
 
 def contestants(root: Path, texts: list[str]) -> Iterator[tuple[str, Search, float, float]]:
@@ -205,37 +205,9 @@ def contestants(root: Path, texts: list[str]) -> Iterator[tuple[str, Search, flo
     yield "tantivy", search, time.perf_counter() - start, tree_size(folder)
 
 
-def quality(data: Path) -> None:
-    """nDCG@10 of the index on every set."""
-    for name in SETS:
-        corpus, queries = read(data / name, "corpus.jsonl"), read(data / name, "queries.jsonl")
-        relevant: dict[str, dict[str, int]] = defaultdict(dict)
-        for line in (data / name / "qrels.tsv").read_text(encoding="utf-8").splitlines():
-            query, passage, grade = line.split("\t")[:3]
-            relevant[query][passage] = int(grade)
-        index = SqliteLexicalIndex()
-        with create_engine("sqlite://").connect() as connection:
-            index.create(connection)
-            index.add(connection, range(len(corpus)), [f"{row.get('title', '')}\n{row['text']}" for row in corpus])
-            scores = []
-            for row in queries:
-                grades: dict[str, Any] = relevant.get(row["id"], {})
-                if grades:
-                    hits = index.search(connection, row["text"], 10)
-                    gains = [grades.get(corpus[key]["id"], 0) for key, _ in hits]
-                    ideal = sorted(grades.values(), reverse=True)[:10]
-                    scores.append(discounted(gains) / discounted(ideal))
-        print(f"{name:16} nDCG@10 {statistics.mean(scores):.4f}", flush=True)
-
-
-def discounted(gains: list[int]) -> float:
-    return float(sum(gain / np.log2(rank + 2) for rank, gain in enumerate(gains)))
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chunks", type=int, default=100_000)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
-    parser.add_argument("--quality", action="store_true")
     given = parser.parse_args()
-    quality(given.data) if given.quality else contest(given.data, given.chunks)
+    contest(given.data, given.chunks)

@@ -3,7 +3,7 @@
     python benchmarks/vectors.py [--vectors 100000] [--dimension 384] [--kinds exact qdrant faiss]
 
 Vectors lie in 1,000 uneven clusters. Filters: none; a random 1%; a tenant (a cluster of about 1%, asked
-from anywhere); everything but the largest cluster. ``x exact`` is the time against the exact scan.
+from anywhere); everything but the largest cluster. Called by ``make bench-indexes``; writes ``reports/vectors.md``.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import argparse
 import statistics
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 
+from common import machine, table, versions, write_part
 from lunheng.indexes.vectors import open_vector_index
 from lunheng.protocols import Keys, Vectors
 
@@ -35,7 +37,7 @@ def clustered(n: int, dimension: int) -> tuple[Vectors, Keys]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vectors", type=int, default=100_000)
     parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument("--kinds", nargs="+", default=["exact", "qdrant", "faiss"])
@@ -55,10 +57,7 @@ def main() -> None:
     asked = random.choice(n, QUERIES, replace=False)
     truth: dict[str, list[set[int]]] = {}
     base: dict[str, float] = {}
-    print(f"{n} vectors of {given.dimension} dimensions, top {K}, {QUERIES} queries")
-    print(
-        f"{'index':8}{'build s':>9}{'MB':>7}  {'filter':14}{'p50 ms':>8}{'p99 ms':>8}{'x exact':>9}{'recall':>8}{'fewest rows':>13}"
-    )
+    table_rows: list[tuple[str, ...]] = []
     for kind in dict.fromkeys(["exact", *given.kinds]):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name) / kind
@@ -80,12 +79,23 @@ def main() -> None:
                 base.setdefault(label, p50)
                 recall = statistics.mean(len(a & b) / len(b) for a, b in zip(found, truth[label], strict=True))
                 fewest = min(map(len, found))
-                print(
-                    f"{kind:8}{build:9.1f}{size:7.0f}  {label:14}{p50:8.2f}{statistics.quantiles(times, n=100)[98]:8.2f}"
-                    f"{p50 / base[label]:9.2f}{recall:8.3f}{fewest:13}",
-                    flush=True,
-                )
+                p99 = statistics.quantiles(times, n=100)[98]
+                cells = (f"{p50:.2f}", f"{p99:.2f}", f"{p50 / base[label]:.2f}", f"{recall:.3f}", str(fewest))
+                table_rows.append((kind, f"{build:.1f}", f"{size:.0f}", label, *cells))
+                print(*table_rows[-1], sep="  ", flush=True)
             index.close()
+    header = ("index", "build s", "MB", "filter", "p50 ms", "p99 ms", "p50 over exact", "recall@10", "fewest rows")
+    write_part(
+        "vectors",
+        f"""## The vector indexes
+
+{n:,} vectors of {given.dimension} dimensions in 1,000 uneven clusters (seed 0), {QUERIES} queries, the first {K};
+against the exact scan over memory-mapped float32. {machine()}; {versions("qdrant-edge-py", "faiss-cpu", "numpy")}.
+{date.today()}. Filters: none; a random 1%; a tenant (a cluster of about 1%, asked from anywhere); everything but the
+largest cluster.
+
+{table(header, table_rows)}""",
+    )
 
 
 if __name__ == "__main__":

@@ -178,6 +178,11 @@ def test_check_backup_restore_rebuild(home: Path, tmp_path: Path) -> None:
     assert as_json("check", "--kb", str(home))["sound"]
     saved = tmp_path / "kb.zip"
     as_json("backup", str(saved), "--kb", str(home))
+    as_json("backup", str(saved), "--kb", str(home))  # an earlier backup is replaced, and nothing else
+    other = tmp_path / "thesis.docx"
+    other.write_bytes(b"years of work")
+    assert "is no Lunheng backup" in failure("backup", str(other), "--kb", str(home))
+    assert other.read_bytes() == b"years of work"
     copy = tmp_path / "copy"
     as_json("restore", str(saved), "--kb", str(copy))
     assert as_json("check", "--kb", str(copy))["sound"]

@@ -11,7 +11,7 @@ from lunheng.cli.common import DEFAULT_FOLDER, AsJson, Folder, out, print_json
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    file: Annotated[Path, typer.Argument(help="The file to write; only an earlier backup is replaced.")],
     kb: Folder = DEFAULT_FOLDER,
     as_json: AsJson = False,
 ) -> None:

@@ -30,8 +30,25 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _is_backup(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return {_MANIFEST, CATALOG_NAME} <= set(archive.namelist())
+
+
 def backup(folder: Path, target: Path) -> dict[str, object]:
-    """Write ``folder``'s knowledge base to ``target``; readers and a writer may go on meanwhile."""
+    """Write ``folder``'s knowledge base to ``target``; readers and a writer may go on meanwhile.
+
+    An earlier backup there is replaced, once the new one is whole.
+
+    Raises:
+        DataError: ``target`` is another kind of file.
+        NotFoundError: ``folder`` holds no knowledge base.
+        CatalogError: it could not be read, or the backup not be written.
+    """
+    if target.exists() and not _is_backup(target):
+        raise DataError(f"{target}: is there already and is no Lunheng backup; name another file")
     source = folder / CATALOG_NAME
     if not source.is_file():
         raise NotFoundError(f"{folder}: holds no knowledge base")
