@@ -73,6 +73,29 @@ def test_k_rows_come_back_whenever_k_exist(handbook: KnowledgeBase) -> None:
     assert len(some) == 5
 
 
+@pytest.mark.parametrize(
+    ("wider", "joined"),
+    [({"neighbours": 1}, {"second", "third"}), ({"sections": True}, {"first", "second", "third", "fourth"})],
+)
+def test_hits_bring_their_neighbours_or_their_section(
+    wider: dict[str, object], joined: set[str], tmp_path: Path, embedder: OnnxEmbedder
+) -> None:
+    words = {"first": "备份", "second": "年假", "third": "望远镜", "fourth": "食堂", "fifth": "停车"}
+    parts = [f"The {name} part is about {word} ({word}). " * 12 for name, word in words.items()]
+    text = "# 规定\n\n" + "\n\n".join(parts[:4]) + "\n\n# Parking\n\n" + parts[4]
+    sizes = {"size": 200, "overlap": 0}
+    with KnowledgeBase.open(tmp_path / "kb", Settings.model_validate({"chunking": sizes}), embedder=embedder) as kb:
+        kb.add(write(tmp_path, "rules.md", text))
+        alone = kb.search("望远镜", k=1)[0].chunk
+    wide = Settings.model_validate({"chunking": sizes, "retrieval": wider})
+    with KnowledgeBase.open(tmp_path / "kb", wide, embedder=embedder) as kb:
+        (hit,) = kb.search("望远镜", k=1)
+        held = {name for name in words if f"The {name} part" in hit.chunk.text}
+        assert held >= joined and "fifth" not in held and len(hit.chunk.text) > len(alone.text)
+        whole = kb.document(hit.chunk.metadata.document_id)
+        assert whole.text[hit.chunk.start : hit.chunk.end] == hit.chunk.text and alone.text in hit.chunk.text
+
+
 def test_unchanged_files_are_left_alone_and_changes_propagate(kb: KnowledgeBase, tmp_path: Path) -> None:
     folder = tmp_path / "docs"
     first = write(folder, "a.md", "# 规定\n\n备份保留 35 天。")

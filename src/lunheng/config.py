@@ -85,7 +85,9 @@ class RetrievalSettings(_Section):
     duplicate_similarity: float = Field(0.97, gt=0, le=1)
     """Hits whose vectors are at least this close, and whose words mostly agree, count as one."""
     neighbours: int = Field(0, ge=0)
-    """Chunks before and after each hit that are joined to it in the answer's context."""
+    """Chunks before and after each hit that are joined to it."""
+    sections: bool = False
+    """Join each hit to the rest of its section: the chunks around it under the same headings."""
 
 
 class AnsweringSettings(_Section):

@@ -390,7 +390,7 @@ def test_no_character_is_lost(path: Path) -> None:
     try:
         pdf = pypdfium2.PdfDocument(path)
     except pypdfium2.PdfiumError:
-        pytest.skip("locked")
+        pytest.skip("the file is locked with a password")
     for page in list(pdf)[:8]:
         plain = characters(read_page(page).segments)
         rest, found = read_tables(page)

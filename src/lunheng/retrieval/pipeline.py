@@ -7,6 +7,7 @@ catalog, under one principal; what each stage gave goes into the trace.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from typing import Literal
 
 import numpy as np
@@ -30,6 +31,8 @@ from lunheng.tracing import Tracer
 from lunheng.types import Chunk, Hit, Principal, ScoreKind
 
 Mode = Literal["hybrid", "dense", "lexical"]
+_SECTION = 8
+"""The most chunks before and after a hit that are taken for its section."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Searcher:
             chunks = self._chunks(connection, ranked, principal)
             hits = [c.hit(chunk) for c, chunk in zip(ranked, chunks, strict=True)]
             reach = neighbours or self._settings.neighbours
-            if reach:
+            if reach or self._settings.sections:
                 hits = [self._widen(connection, hit, reach) for hit in hits]
         return SearchResult(tuple(hits), sure)
 
@@ -291,11 +294,20 @@ class Searcher:
         return [chunks[c.key] for c in contenders]
 
     def _widen(self, connection: Connection, hit: Hit, reach: int) -> Hit:
-        """The hit with its neighbours as one passage of the document."""
+        """The hit with its neighbours, or with its whole section, as one passage of the document."""
         around = self._catalog.neighbours(connection, hit.chunk, reach)
+        if self._settings.sections:
+            around = [*around, *self._section(connection, hit.chunk)]
         start, end = min(c.start for c in around), max(c.end for c in around)
         text = self._catalog.document_text(connection, hit.chunk.metadata.document_id)[start:end]
         return replace(hit, chunk=replace(hit.chunk, text=text, start=start, end=end))
+
+
+    def _section(self, connection: Connection, chunk: Chunk) -> list[Chunk]:
+        """The chunks before and after ``chunk`` under the same headings, without a gap."""
+        around = self._catalog.neighbours(connection, chunk, _SECTION)
+        runs = [list(run) for _, run in groupby(around, key=lambda c: c.metadata.heading_path)]
+        return next(run for run in runs if any(c.id == chunk.id for c in run))
 
 
 def _dense_lists(groups: Groups, allowed: Keys | None, mode: Mode) -> list[Keys | None]:
