@@ -55,6 +55,8 @@ def ours(connection: Connection, texts: list[str]) -> Search:
         chunk = texts[start : start + BATCH]
         index.add(connection, range(start + 1, start + 1 + len(chunk)), chunk)
         connection.commit()
+    index.settle(connection)
+    connection.commit()
     return lambda query, k: index.search(connection, query, k)
 
 

@@ -108,6 +108,19 @@ def test_merges_by_itself(connection: Connection, monkeypatch: pytest.MonkeyPatc
     assert len(index.search(connection, "数据库", 10)) == 2
 
 
+def test_settling_folds_in_what_waits_where_it_is_much(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = SqliteLexicalIndex()
+    index.add(connection, KEYS, TEXTS)
+    before = index.search(connection, "数据库", 10)
+    waiting = "SELECT count(*) FROM lexical_chunks WHERE merged = 0"
+    index.settle(connection)
+    assert connection.exec_driver_sql(waiting).scalar_one() == len(TEXTS), "a few may wait"
+    monkeypatch.setattr(lexical, "_SETTLE_AT", len(TEXTS))
+    index.settle(connection)
+    assert connection.exec_driver_sql(waiting).scalar_one() == 0
+    assert index.search(connection, "数据库", 10) == before
+
+
 def test_removing_all_leaves_no_postings(filled: Connection) -> None:
     index = SqliteLexicalIndex()
     index.remove(filled, KEYS)

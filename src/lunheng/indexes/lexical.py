@@ -11,8 +11,9 @@ Three parts, all in the catalog's file:
 - ``lexical_chunks``: each chunk's terms and counts. Adding a chunk writes this one row; removing it
   reads from here which postings to mend, so removal is exact and leaves no tombstones.
 - ``lexical_postings``: for each term and each block of 8,192 keys, the offsets and counts as one
-  blob. Chunks wait in ``lexical_chunks`` (``merged = 0``) until 64 have come together and are
-  then folded in at once; a search reads the waiting ones straight from their rows.
+  blob. Chunks wait in ``lexical_chunks`` (``merged = 0``) and are folded in at the end of a run where 64 wait, and
+  within it at each 2,048: folding few at a time writes every frequent term's blob again and again. A search reads the
+  waiting ones straight from their rows.
 - ``lexical_terms``: the numbers of the terms, from 1. Postings of number 0 are the chunks' lengths.
 
 A search reads only its own terms' blobs and adds them up in numpy. Nothing is approximated and no
@@ -39,7 +40,10 @@ B = 0.6
 """Chosen on six sets in both languages: see benchmarks/lexical.py."""
 
 _BLOCK = 8192
-_MERGE_AT = 64
+_MERGE_AT = 2048
+"""Chunks that wait at the most: reading so many costs a search some 5 ms."""
+_SETTLE_AT = 64
+"""Chunks that may go on waiting when a run has ended."""
 _POSTING = np.dtype([("offset", "<u2"), ("count", "<u2")])
 _FORWARD = np.dtype([("term", "<u4"), ("count", "<u2")])
 _MOST = 65_535
@@ -136,12 +140,19 @@ class SqliteLexicalIndex:
             forward["count"] = [min(count, _MOST) for count in counter.values()]
             rows.append((int(key), min(counter.total(), _MOST), forward.tobytes()))
         connection.exec_driver_sql("INSERT INTO lexical_chunks (key, merged, length, data) VALUES (?, 0, ?, ?)", rows)
+        self._merge_at(connection, _MERGE_AT)
+
+    def settle(self, connection: Connection) -> None:
+        """Fold the waiting chunks into the postings if they are many: at the end of a run of ``add``."""
+        self._merge_at(connection, _SETTLE_AT)
+
+    def _merge_at(self, connection: Connection, enough: int) -> None:
         waiting = connection.exec_driver_sql("SELECT count(*) FROM lexical_chunks WHERE merged = 0").scalar_one()
-        if waiting >= _MERGE_AT:
+        if waiting >= enough:
             self.merge(connection)
 
     def merge(self, connection: Connection) -> None:
-        """Fold the waiting chunks into the postings. ``add`` does so by itself when enough wait."""
+        """Fold the waiting chunks into the postings."""
         waiting = _waiting(connection)
         if not waiting.keys.size:
             return

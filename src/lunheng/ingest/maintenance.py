@@ -147,3 +147,4 @@ def rebuild_lexical(
             if len(keys) == 1000:
                 flush()
         flush()
+        lexical.settle(connection)

@@ -64,6 +64,7 @@ def migrate(
                 removed, added = catalog.replace_document(connection, document, new, fingerprint)
                 lexical.remove(connection, removed)
                 lexical.add(connection, added, [c.full_text for c in new])
+        lexical.settle(connection)
         catalog.set_fact(connection, "embedder", name)
         catalog.set_fact(connection, "embedder_fingerprint", embedder.fingerprint)
         catalog.set_fact(connection, "dimension", embedder.embedder.dimension)

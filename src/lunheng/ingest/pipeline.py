@@ -195,9 +195,10 @@ class Pipeline:
             if count >= batch:
                 store()
         store()
-        if touched:
+        if changed:
             with self._catalog.write() as connection:
                 self._catalog.note_file_states(connection, touched)
+                self._lexical.settle(connection)
         return reports
 
     def _item(self, given: tuple[Path, bool] | Document, overrides: Overrides, of_files: str) -> _Item:

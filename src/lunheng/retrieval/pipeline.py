@@ -302,7 +302,6 @@ class Searcher:
         text = self._catalog.document_text(connection, hit.chunk.metadata.document_id)[start:end]
         return replace(hit, chunk=replace(hit.chunk, text=text, start=start, end=end))
 
-
     def _section(self, connection: Connection, chunk: Chunk) -> list[Chunk]:
         """The chunks before and after ``chunk`` under the same headings, without a gap."""
         around = self._catalog.neighbours(connection, chunk, _SECTION)
