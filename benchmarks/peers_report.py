@@ -123,14 +123,15 @@ def write_report(results: Results, names: Mapping[str, str], work: Path, model: 
 
 
 _WHY = (
-    "Where the profiler puts our own time. Ingest, about 2 ms a short document: word segmentation, tags, tokens counted, "
-    "token vectors packed, and rows for the catalog and the postings, synced to the disk; a side that holds texts and "
-    "vectors in memory does none of it. Before the first document 0.3 s of processes and dictionaries, which is most of "
-    "a small folder's time. Search: some nine SQL statements, reranking by token vectors, confidence and "
-    "near-duplicates, which the others do not compute. Memory: the tokenizer's vocabulary, the word list of the "
-    "segmenter, and the parsing processes. Installed size: the language model's runtime, the vector index and the "
-    "parsers. Every side runs the same model file; the peers' small adapter tokenises with the tokenizers library, ours "
-    "with SentencePiece."
+    "Where the profiler puts our own time. Ingest, about 2 ms a short document: word segmentation, tags, tokens "
+    "counted, token vectors packed, and rows for the catalog and the postings, synced to the disk; a side that holds "
+    "texts and vectors in memory does none of it. Before the first document 0.3 s of processes and dictionaries, "
+    "which is most of a small folder's time. Search: some nine SQL statements, reranking by token vectors, confidence "
+    "and near-duplicates, which the others do not compute; at 100,000 chunks most of it is the vector index, asked "
+    "once for each language of the collection. Memory: the tokenizer's vocabulary, the word list of the segmenter, "
+    "the parsing processes, and at 100,000 chunks the mapped files of the indexes. Installed size: the language "
+    "model's runtime, the vector index and the parsers. Every side runs the same model file; the peers' small adapter "
+    "tokenises with the tokenizers library, ours with SentencePiece."
 )
 
 
