@@ -15,6 +15,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 ElementKind = Literal["heading", "paragraph", "list", "table", "code", "figure", "formula"]
+ElementRole = Literal["body", "footnote", "speaker_notes", "comment"]
+"""What an element is beside its kind: the running text, or what stands apart from it."""
 ScoreKind = Literal["cosine", "bm25", "rrf", "evidence", "rerank"]
 Verdict = Literal["supported", "partly", "unsupported"]
 Role = Literal["system", "user", "assistant"]
@@ -79,6 +81,9 @@ class Element:
     ocr_confidence: float | None = None
     hidden: bool = False
     """True for what a reader would not see (hidden sheets, ``display:none``)."""
+    role: ElementRole = "body"
+    links: tuple[tuple[str, str], ...] = ()
+    """Hyperlinks in the text: (the words that are linked, the target as written); never fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,8 @@ class Document:
     extra: Mapping[str, Any] = field(default_factory=dict)
     """The user's own metadata (JSON values)."""
     warnings: tuple[str, ...] = ()
+    inferred: tuple[str, ...] = ()
+    """Fields that the file itself does not give, and that were taken from the file system."""
 
     @property
     def id(self) -> str:
@@ -131,6 +138,8 @@ class Metadata:
     language: str = "und"
     tags: tuple[str, ...] = ()
     legal_clause_id: str | None = None
+    references: tuple[str, ...] = ()
+    """Clauses that the text refers to, as their ids."""
     table_caption: str | None = None
     is_ocr: bool = False
     acl: tuple[str, ...] = (EVERYONE,)

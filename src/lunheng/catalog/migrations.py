@@ -20,11 +20,19 @@ def create_tables(connection: Connection) -> None:
 
 
 def add_file_state(connection: Connection) -> None:
-    if "file_state" not in {column["name"] for column in inspect(connection).get_columns("documents")}:
-        connection.exec_driver_sql("ALTER TABLE documents ADD COLUMN file_state VARCHAR")
+    _add_to_documents(connection, "file_state", "VARCHAR")
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [create_tables, add_file_state]
+def add_inferred(connection: Connection) -> None:
+    _add_to_documents(connection, "inferred", "JSON")
+
+
+def _add_to_documents(connection: Connection, name: str, kind: str) -> None:
+    if name not in {column["name"] for column in inspect(connection).get_columns("documents")}:
+        connection.exec_driver_sql(f"ALTER TABLE documents ADD COLUMN {name} {kind}")
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [create_tables, add_file_state, add_inferred]
 
 
 def _version(connection: Connection) -> int:

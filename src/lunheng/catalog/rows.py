@@ -22,7 +22,7 @@ def document_to_row(document: Document) -> dict[str, Any]:
         name: getattr(document, name)
         for name in ("id", "source", "collection", "source_type", "title", "author", "language", "content_hash", "text")
     }
-    for name in ("created_at", "last_modified", "acl", "extra", "warnings"):
+    for name in ("created_at", "last_modified", "acl", "extra", "warnings", "inferred"):
         row[name] = to_jsonable(getattr(document, name))
     row["elements"] = [_stored_element(e) for e in document.elements]
     return row
@@ -44,6 +44,7 @@ def row_to_document(row: Row[Any]) -> Document:
         acl=tuple(row.acl),
         extra=row.extra,
         warnings=tuple(row.warnings),
+        inferred=tuple(row.inferred or ()),
     )
 
 
@@ -53,12 +54,13 @@ _ELEMENT_FIELDS = tuple(f.name for f in fields(Element) if f.name != "text")
 def _stored_element(element: Element) -> dict[str, Any]:
     """Without the text, which is document.text[start:end], and without what says nothing."""
     values = ((name, getattr(element, name)) for name in _ELEMENT_FIELDS)
-    return {name: value for name, value in values if value is not None and value is not False and value != ()}
+    return {name: value for name, value in values if value not in (None, (), "body") and value is not False}
 
 
 def _element(stored: dict[str, Any], text: str) -> Element:
     values = dict(stored, text=text[stored["start"] : stored["end"]])
     values["heading_path"] = tuple(values.get("heading_path", ()))
+    values["links"] = tuple((words, target) for words, target in values.get("links", ()))
     if values.get("bbox") is not None:
         values["bbox"] = tuple(values["bbox"])
     return Element(**values)
@@ -98,7 +100,7 @@ def text_hash(full_text: str) -> str:
 
 def row_to_chunk(row: Row[Any]) -> Chunk:
     stored = {k: v for k, v in row.metadata.items() if k in _FIELDS}
-    for name in ("heading_path", "tags", "acl"):
+    for name in ("heading_path", "tags", "references", "acl"):
         stored[name] = tuple(stored.get(name) or ())
     if stored.get("bbox") is not None:
         stored["bbox"] = tuple(stored["bbox"])

@@ -48,6 +48,7 @@ documents = Table(
     Column("acl", JSON, nullable=False),
     Column("extra", JSON, nullable=False),
     Column("warnings", JSON, nullable=False),
+    Column("inferred", JSON, comment="fields taken from the file system; null in rows of older versions"),
     Column("file_state", String, comment="size and times of the file when it was read; null where they say nothing"),
     UniqueConstraint("collection", "source"),
 )

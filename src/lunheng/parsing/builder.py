@@ -8,11 +8,12 @@ knows the headings above it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lunheng.errors import LimitError, ParseError
-from lunheng.types import BBox, Document, Element, ElementKind, Limits, content_id
+from lunheng.types import BBox, Document, Element, ElementKind, ElementRole, Limits, content_id
 
 JOINER = "\n\n"
 LANGUAGE_SAMPLE = 20_000
@@ -104,6 +105,8 @@ class DocumentBuilder:
         is_ocr: bool = False,
         ocr_confidence: float | None = None,
         hidden: bool = False,
+        role: ElementRole = "body",
+        links: Iterable[tuple[str, str]] = (),
     ) -> None:
         """Add an element; one without text is left out."""
         text = clean_text(text)
@@ -126,6 +129,8 @@ class DocumentBuilder:
                 is_ocr,
                 ocr_confidence,
                 hidden,
+                role,
+                tuple(links),
             )
         )
 

@@ -136,4 +136,5 @@ def with_file_times(document: Document, source: Path) -> Document:
     stat = source.stat()
     modified = document.last_modified or datetime.fromtimestamp(stat.st_mtime, UTC)
     created = document.created_at or datetime.fromtimestamp(getattr(stat, "st_birthtime", stat.st_mtime), UTC)
-    return replace(document, created_at=created, last_modified=modified)
+    inferred = tuple(name for name in ("created_at", "last_modified") if getattr(document, name) is None)
+    return replace(document, created_at=created, last_modified=modified, inferred=inferred)

@@ -27,9 +27,10 @@ _FIELDS = [
     "last_modified",
     "acl",
     "warnings",
+    "inferred",
 ]
 _DATES = ("created_at", "last_modified")
-_TUPLES = ("acl", "warnings")
+_TUPLES = ("acl", "warnings", "inferred")
 
 
 def encode_document(document: Document) -> bytes:
@@ -38,7 +39,7 @@ def encode_document(document: Document) -> bytes:
     rows = [
         (
             *(e.kind, e.start, e.end, e.level, paths.setdefault(e.heading_path, len(paths))),
-            *(e.page, e.bbox, e.caption, e.is_ocr, e.ocr_confidence, e.hidden),
+            *(e.page, e.bbox, e.caption, e.is_ocr, e.ocr_confidence, e.hidden, e.role, e.links),
         )
         for e in document.elements
     ]
@@ -61,7 +62,10 @@ def decode_document(data: bytes) -> Document:
     text: str = fields["text"]
     paths = [tuple(path) for path in payload["paths"]]
     elements = tuple(
-        Element(kind, text[start:end], start, end, level, paths[path], page, tuple(bbox) if bbox else None, *rest)
-        for kind, start, end, level, path, page, bbox, *rest in payload["elements"]
+        Element(
+            *(kind, text[start:end], start, end, level, paths[path], page, tuple(bbox) if bbox else None),
+            *(*rest, tuple((words, target) for words, target in links)),
+        )
+        for kind, start, end, level, path, page, bbox, *rest, links in payload["elements"]
     )
     return Document(elements=elements, **fields)
