@@ -12,7 +12,7 @@ from lunheng.errors import EncryptedError, ParseError
 from lunheng.parsing.dispatch import parse_here
 from lunheng.parsing.pdf_layout import join_lines
 from lunheng.testing.parser import check_document
-from lunheng.testing.samples import CHINESE, ENGLISH, STORIES, Story, make_pdf
+from lunheng.testing.samples import CHINESE, ENGLISH, STORIES, Story, make_pdf, make_scan
 from lunheng.types import Document, Limits
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -148,19 +148,8 @@ def test_rotated_pages_read_upright(rotation: int, tmp_path: Path) -> None:
     assert len("".join(document.text.split())) >= 0.95 * len("".join(upright.text.split()))
 
 
-def scan(path: Path, story: Story) -> None:
-    """The story's PDF as pictures of its pages."""
-    import pypdfium2
-
-    pdf = pypdfium2.PdfDocument(make_pdf(path.parent, story).path)
-    pictures = [page.render(scale=200 / 72).to_pil().convert("RGB") for page in pdf]
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], resolution=200)
-    pdf.close()
-
-
 def test_pictures_without_an_engine_are_named(tmp_path: Path) -> None:
-    scan(tmp_path / "scan.pdf", ENGLISH)
-    document = parse(tmp_path / "scan.pdf")
+    document = parse(make_scan(tmp_path, ENGLISH).path)
     assert document.text == ""
     assert any("pages 1-2" in warning and "OCR is off" in warning for warning in document.warnings)
 
@@ -168,8 +157,7 @@ def test_pictures_without_an_engine_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("story", STORIES, ids=lambda s: s.language)
 def test_scanned_pages_are_recognised(story: Story, tmp_path: Path) -> None:
     pytest.importorskip("rapidocr", reason="needs the extra 'ocr'")
-    scan(tmp_path / "scan.pdf", story)
-    document = parse(tmp_path / "scan.pdf", "auto")
+    document = parse(make_scan(tmp_path, story).path, "auto")
     check_document(document)
     assert document.elements and all(e.is_ocr and e.bbox for e in document.elements)
     text = "".join(document.text.split())

@@ -1,13 +1,13 @@
 """Documents with known content in every format and both languages, made by each format's own library.
 
-Called by the conformance suites of parsers and chunkers. Needs the dev dependency reportlab for PDF.
+Called by the conformance suites of parsers and chunkers. Needs the dev dependencies: reportlab for PDF, a Chinese font for scans.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -258,8 +258,8 @@ def make_code(folder: Path, story: Story) -> Sample:
     return _sample(path, story, phrases=tuple(texts[0] for _, texts in story.sections))
 
 
-def make_pdf(folder: Path, story: Story, columns: int = 1) -> Sample:
-    """A born-digital PDF with running headers and page numbers; Chinese in a font that is not embedded."""
+def make_pdf(folder: Path, story: Story, columns: int = 1, embedded: bool = False) -> Sample:
+    """A born-digital PDF with running headers and page numbers; Chinese in a font that is not embedded, unless asked."""
     from reportlab.lib.enums import TA_JUSTIFY
     from reportlab.lib.pagesizes import A4
     from reportlab.lib.styles import ParagraphStyle
@@ -267,9 +267,11 @@ def make_pdf(folder: Path, story: Story, columns: int = 1) -> Sample:
     from reportlab.pdfbase.cidfonts import UnicodeCIDFont
     from reportlab.platypus import BaseDocTemplate, Frame, NextPageTemplate, PageBreak, PageTemplate, Paragraph
 
+    from lunheng.testing.fonts import embedded_font
+
     chinese = story.language == "zh"
-    font = "STSong-Light" if chinese else "Helvetica"
-    if chinese:
+    font = embedded_font() if embedded else "STSong-Light" if chinese else "Helvetica"
+    if chinese and not embedded:
         pdfmetrics.registerFont(UnicodeCIDFont(font))
     path = folder / f"story-{story.language}-{columns}.pdf"
     width, height = A4
@@ -305,6 +307,19 @@ def make_pdf(folder: Path, story: Story, columns: int = 1) -> Sample:
         hidden=(f"{story.items[0]} · {story.items[1]}",),
         pages=((story.sections[1][1][0], 2),),
     )
+
+
+def make_scan(folder: Path, story: Story, dpi: int = 200) -> Sample:
+    """The story's PDF as pictures of its pages, without a text layer."""
+    import pypdfium2
+
+    path = folder / f"scan-{story.language}.pdf"
+    sample = make_pdf(folder, story, embedded=True)
+    pdf = pypdfium2.PdfDocument(sample.path)
+    pictures = [page.render(scale=dpi / 72).to_pil().convert("RGB") for page in pdf]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], resolution=dpi)
+    pdf.close()
+    return replace(sample, path=path)
 
 
 MAKERS = {
