@@ -17,6 +17,7 @@ from lunheng.errors import EncryptedError, LimitError, ParseError
 from lunheng.parsing.builder import DocumentBuilder, read_bytes
 from lunheng.parsing.ocr import OcrLine, engine_name, recognise
 from lunheng.parsing.office import meaningful_title
+from lunheng.parsing.pdf_fonts import install_blank_font
 from lunheng.parsing.pdf_glyphs import PageText
 from lunheng.parsing.pdf_layout import Line, page_lines
 from lunheng.parsing.pdf_structure import Structure, squeezed
@@ -110,6 +111,7 @@ def _open(data: bytes, source: Path) -> Any:
     import pypdfium2
     import pypdfium2.raw as pdfium
 
+    install_blank_font()
     try:
         return pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:
