@@ -181,7 +181,7 @@ class KnowledgeBase:
             self._catalog,
             self._lexical,
             lambda path: parse_file(path, settings.parsing),
-            make_chunker(settings.chunking, embedder.tokenizer, embedder.window),
+            make_chunker(settings.chunking, embedder.tokenizer, embedder.window, embedder, self._parts.llm),
             self._parts.passages(),
             fingerprint,
             settings.storage.vector_type,
@@ -472,7 +472,7 @@ class KnowledgeBase:
         with self._writing("rebuild", {"embedder": embedder}):
             if embedder is not None:
                 new = load_embedder(self.settings.models.model_copy(update={"embedder": embedder}))
-                chunker = make_chunker(self.settings.chunking, new.tokenizer, new.window)
+                chunker = make_chunker(self.settings.chunking, new.tokenizer, new.window, new, self._parts.llm)
                 vector_type = self.settings.storage.vector_type
                 migrate(self._catalog, self._lexical, chunker, passage_embedder(new), embedder, vector_type, progress)
                 self._parts.remember(new, embedder)

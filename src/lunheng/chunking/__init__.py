@@ -8,15 +8,18 @@ lost, and the same document always gives the same chunks.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lunheng.chunking.parts import ChunkingParts, split_with_notes
 from lunheng.errors import ConfigError
-from lunheng.protocols import Chunker, Tokenizer
+from lunheng.protocols import LLM, Chunker, Embedder, Tokenizer
+from lunheng.types import content_id
 
 if TYPE_CHECKING:
     from lunheng.config import ChunkingSettings
 
-VERSION = "1"
+VERSION = "2"
 """Raised whenever a strategy cuts otherwise than before, so that documents are chunked again."""
 WINDOW_MARGIN = 10
 """Tokens of the embedder's window left for special tokens and its instruction."""
@@ -27,29 +30,46 @@ STRATEGIES = {
     "fixed": "lunheng.chunking.fixed:FixedChunker",
 }
 
-__all__ = ["STRATEGIES", "VERSION", "cap_of", "fingerprint", "make_chunker"]
+__all__ = ["STRATEGIES", "VERSION", "ChunkingParts", "cap_of", "fingerprint", "make_chunker", "split_with_notes"]
 
 
-def make_chunker(settings: ChunkingSettings, tokenizer: Tokenizer, window: int) -> Chunker:
+def make_chunker(
+    settings: ChunkingSettings,
+    tokenizer: Tokenizer,
+    window: int,
+    embedder: Embedder | None = None,
+    llm: Callable[[], LLM | None] | None = None,
+) -> Chunker:
     """The chunker that ``settings`` name, counting with ``tokenizer``, for an embedder's ``window`` in tokens.
 
-    A strategy of your own is ``package.module:Name``, made as ``Name(tokenizer, size, overlap)``.
+    A strategy of your own is ``package.module:Name``, made as ``Name.from_parts(parts)`` where it has that, else as
+    ``Name(tokenizer, size, overlap)``. ``embedder`` and ``llm`` are for the strategies that read with a model.
 
     Raises:
-        ConfigError: for a strategy that does not exist or a window too small for any text.
+        ConfigError: for a strategy that does not exist, one that lacks a model, or a window too small for any text.
     """
     cap = cap_of(settings, window)
-    place = STRATEGIES.get(settings.strategy, settings.strategy)
+    parts = ChunkingParts(settings, tokenizer, cap, min(settings.overlap, cap // 3), embedder, llm)
+    return make_strategy(settings.strategy, parts)
+
+
+def make_strategy(name: str, parts: ChunkingParts) -> Chunker:
+    """The strategy called ``name``, of ``parts``; for strategies that are made over others.
+
+    Raises:
+        ConfigError: as ``make_chunker``.
+    """
+    place = STRATEGIES.get(name, name)
     module_name, _, class_name = place.partition(":")
     if not class_name:
         known = ", ".join(STRATEGIES)
-        raise ConfigError(f"chunking.strategy: {settings.strategy!r} is none of {known}, nor a package.module:Name")
+        raise ConfigError(f"chunking.strategy: {name!r} is none of {known}, nor a package.module:Name")
     try:
-        made: Chunker = getattr(importlib.import_module(module_name), class_name)(
-            tokenizer, cap, min(settings.overlap, cap // 3)
-        )
+        kind = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"chunking.strategy: {settings.strategy!r} cannot be loaded ({error})") from error
+        raise ConfigError(f"chunking.strategy: {name!r} cannot be loaded ({error})") from error
+    from_parts = getattr(kind, "from_parts", None)
+    made: Chunker = from_parts(parts) if from_parts else kind(parts.tokenizer, parts.cap, parts.overlap)
     return made
 
 
@@ -62,4 +82,4 @@ def cap_of(settings: ChunkingSettings, window: int) -> int:
 
 def fingerprint(settings: ChunkingSettings, window: int) -> str:
     """Changes whenever the same document may be cut differently (the tokenizer is the embedder's, with its own)."""
-    return f"chunking-{VERSION}-{settings.strategy}-{cap_of(settings, window)}-{settings.overlap}"
+    return content_id(f"chunking-{VERSION}", settings.model_dump_json(), str(cap_of(settings, window)))

@@ -27,7 +27,7 @@ def chunk(
     chunking = settings.chunking.model_copy(update=changes)
     document = parse_file(file, settings.parsing)
     embedder = load_embedder(settings.models)
-    chunks = make_chunker(chunking, embedder.tokenizer, embedder.window).split(document)
+    chunks = make_chunker(chunking, embedder.tokenizer, embedder.window, embedder).split(document)
     if as_json:
         print_json(chunks)
         return

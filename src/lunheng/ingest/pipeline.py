@@ -19,6 +19,7 @@ import numpy as np
 from lunheng.catalog import Catalog, Stamp, vectors
 from lunheng.catalog.rows import text_hash
 from lunheng.catalog.vectors import Embedded, VectorType
+from lunheng.chunking import split_with_notes
 from lunheng.errors import LunhengError, UnsupportedFormatError
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest.embedding import Passage, PassageEmbedder
@@ -251,7 +252,8 @@ class Pipeline:
                     return ItemReport(source, "unchanged")
             document = overrides.apply(item.given if isinstance(item.given, Document) else self._parse(item.given))
             document = replace(document, content_hash=content_hash)
-            chunks = self._chunker.split(document)
+            chunks, notes = split_with_notes(self._chunker, document)
+            document = replace(document, warnings=(*document.warnings, *notes))
         except UnsupportedFormatError as error:
             return ItemReport(source, "failed" if item.named else "skipped", _reason(source, error))
         except (LunhengError, OSError) as error:

@@ -1,0 +1,70 @@
+"""What a chunker may be made of, and how it says what it could not do.
+
+Called by ``make_chunker``. A strategy that needs more than a tokenizer, a cap and an overlap (the settings, the
+embedder, the language model) has a class method ``from_parts(parts)``; one that has something to say about a document
+has ``split_with_notes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from lunheng.errors import ConfigError
+from lunheng.protocols import LLM, Chunker, Embedder, Tokenizer
+from lunheng.types import Chunk, Document
+
+if TYPE_CHECKING:
+    from lunheng.config import ChunkingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkingParts:
+    """What a strategy is made of."""
+
+    settings: ChunkingSettings
+    tokenizer: Tokenizer
+    cap: int
+    """The most tokens of a chunk, prefix included."""
+    overlap: int
+    embedder: Embedder | None = None
+    llm: Callable[[], LLM | None] | None = None
+    """Gives the language model when it is first needed: most strategies never ask."""
+
+    def need_embedder(self, strategy: str) -> Embedder:
+        """The embedder.
+
+        Raises:
+            ConfigError: none was handed in.
+        """
+        if self.embedder is None:
+            raise ConfigError(f"chunking.strategy: {strategy!r} compares sentences with an embedder, and none is given")
+        return self.embedder
+
+    def need_llm(self, what: str) -> LLM:
+        """The language model, which ``what`` (a setting) asks for.
+
+        Raises:
+            ConfigError: none is configured.
+        """
+        found = self.llm() if self.llm is not None else None
+        if found is None:
+            raise ConfigError(f"{what} needs a language model, and models.llm is none; set one, or another {what}")
+        return found
+
+
+@runtime_checkable
+class NotingChunker(Chunker, Protocol):
+    """A chunker that says how it chose, or what it could not do."""
+
+    def split_with_notes(self, document: Document) -> tuple[list[Chunk], tuple[str, ...]]:
+        """``split``, and the notes that go to the document's warnings."""
+        ...
+
+
+def split_with_notes(chunker: Chunker, document: Document) -> tuple[list[Chunk], tuple[str, ...]]:
+    """The chunks of ``document``, and what ``chunker`` has to say about them (nothing, for most)."""
+    if isinstance(chunker, NotingChunker):
+        return chunker.split_with_notes(document)
+    return chunker.split(document), ()
