@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,14 +12,27 @@ import typer
 from lunheng.cli.common import AsJson, counted, err, out, print_json
 
 
-def parse(file: Annotated[Path, typer.Argument(help="The file to read.")], as_json: AsJson = False) -> None:
+def parse(
+    file: Annotated[Path, typer.Argument(help="The file to read.")],
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print it as Markdown; hidden text is left out.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show what is read from a file: its structure, text and properties."""
     from lunheng.config import Settings
     from lunheng.parsing import parse_file
+    from lunheng.parsing.export import document_json, document_markdown
 
+    if markdown and as_json:
+        raise typer.BadParameter("goes without --json: one form at a time", param_hint="--markdown")
     document = parse_file(file, Settings.load().parsing)
     if as_json:
-        print_json(document)
+        print_json(document_json(document))
+        return
+    if markdown:
+        sys.stdout.write(document_markdown(document))
+        _show_warnings(document.warnings)
         return
     out.print(
         f"[bold]{document.title or file.name}[/]  [dim]{document.source_type}, {document.language}, "
@@ -26,8 +41,16 @@ def parse(file: Annotated[Path, typer.Argument(help="The file to read.")], as_js
     for element in document.elements:
         page = f"p{element.page} " if element.page else ""
         mark = "#" * element.level + " " if element.kind == "heading" else ""
-        out.print(f"[dim]{page}{element.kind:>9}[/] ", end="")
+        flags = [element.role.replace("_", " ")] if element.role != "body" else []
+        flags += ["hidden"] if element.hidden else []
+        flags += ["OCR"] if element.is_ocr else []
+        said = f" ({', '.join(flags)})" if flags else ""
+        out.print(f"[dim]{page}{element.kind:>9}{said}[/] ", end="")
         out.print(mark + element.text, markup=False)
-    for warning in document.warnings:
+    _show_warnings(document.warnings)
+
+
+def _show_warnings(warnings: Iterable[str]) -> None:
+    for warning in warnings:
         err.print("[yellow]warning[/] ", end="")
         err.print(warning, markup=False)

@@ -17,7 +17,7 @@ from lunheng.types import Document
 if TYPE_CHECKING:
     from lunheng.config import ParsingSettings
 
-VERSION = "1"
+VERSION = "2"
 """Raised whenever a parser gives other text or structure than before, so that documents are parsed again."""
 
 __all__ = ["SUFFIXES", "VERSION", "file_state", "fingerprint", "hash_file", "is_sidecar", "parse_file"]

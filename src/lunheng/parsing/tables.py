@@ -6,16 +6,19 @@ its lines, so a cell never holds a line break.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 SEPARATOR_CELL = "---"
+_SEPARATOR = re.compile(r"\|?(?:\s*:?-+:?\s*\|)*\s*:?-+:?\s*\|?")
+_BAR = re.compile(r"(?<!\\)\|")
 
 
 def markdown_table(rows: Iterable[Sequence[str]]) -> str:
     """Give a GitHub-style Markdown table; the first row is its header.
 
     Rows are padded to the widest; rows and trailing columns without any text are left out;
-    ``|`` and backslashes before it are escaped, line breaks become ``<br>``.
+    ``|`` is escaped, line breaks become ``<br>``.
     Gives "" when no cell has text.
     """
     cells = [[escape_cell(c) for c in row] for row in rows]
@@ -42,6 +45,20 @@ def split_titles(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[Sequenc
             return titles, list(rows[at:])
         titles += sorted(texts)
     return [], list(rows)
+
+
+def table_rows(markdown: str) -> list[list[str]]:
+    """The cells of a table that ``markdown_table`` made, header first, marks undone."""
+    lines = [line.strip() for line in markdown.split("\n") if line.strip()]
+    if len(lines) > 1 and _SEPARATOR.fullmatch(lines[1]):
+        del lines[1]
+    return [
+        [cell.strip().replace("\\|", "|").replace("<br>", "\n") for cell in _BAR.split(_bare(line))] for line in lines
+    ]
+
+
+def _bare(line: str) -> str:
+    return line.removeprefix("|").removesuffix("|") if line.startswith("|") else line
 
 
 def escape_cell(text: str) -> str:
