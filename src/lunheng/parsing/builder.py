@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -133,6 +134,28 @@ class DocumentBuilder:
                 tuple(links),
             )
         )
+
+    @property
+    def elements(self) -> tuple[Element, ...]:
+        """What was added so far."""
+        return tuple(self._elements)
+
+    def graft(self, elements: Iterable[Element], below: int) -> None:
+        """Take over the elements of another document, its headings ``below`` levels deeper than they stood there."""
+        for element in elements:
+            shown_heading = element.kind == "heading" and not element.hidden
+            level = element.level + below if element.kind == "heading" else element.level
+            if shown_heading:
+                while self._trail and self._trail[-1][0] >= level:
+                    self._trail.pop()
+                self._path = tuple(t for _, t in self._trail)
+            start = self._position
+            end = start + len(element.text)
+            self._position = end + len(JOINER)
+            self._elements.append(replace(element, start=start, end=end, level=level, heading_path=self._path))
+            if shown_heading:
+                self._trail.append((level, element.text))
+                self._path = tuple(t for _, t in self._trail)
 
     def build(self) -> Document:
         """Give the document; its title is the property's, else its first heading of the top level."""

@@ -11,6 +11,7 @@ import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lunheng.errors import EncryptedError, ParseError, UnsupportedFormatError
 from lunheng.parsing.encoding import decode, guess_utf16
@@ -78,9 +79,11 @@ _TEXT_SUFFIXES = {
     "html": "html",
     "htm": "html",
     "xhtml": "html",
+    "ipynb": "ipynb",
+    "eml": "eml",
     **{suffix: suffix for suffix in CODE_SUFFIXES},
 }
-SUFFIXES = frozenset(_TEXT_SUFFIXES) | {"pdf", "docx", "pptx", "xlsx", "xlsm", "xlsb", "xls", "ods"}
+SUFFIXES = frozenset(_TEXT_SUFFIXES) | {"pdf", "docx", "pptx", "xlsx", "xlsm", "xlsb", "xls", "ods", "zip"}
 """File name endings, without the dot, that a folder scan should offer to ``parse_file``."""
 
 _ZIP_MEMBERS = (
@@ -116,6 +119,8 @@ _SAME = {"xlsm": "xlsx", "xltx": "xlsx", "docm": "docx", "dotx": "docx", "pptm":
 _HTML_START = re.compile(
     r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html|head|body)[\s>]", re.I | re.S
 )
+_MAIL_HEADERS = re.compile(r"\s*(?:[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*){1,200}")
+_MAIL_HEADER = re.compile(r"^([!-9;-~]+):", re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +189,9 @@ def _zip_format(source: Path) -> str:
     for mark, name in (("epub", "epub"), ("opendocument.text", "odt"), ("opendocument.presentation", "odp")):
         if mark in kind:
             raise _unsupported(source, name)
-    raise _unsupported(source, "a zip archive")
+    if "Index/Document.iwa" in names:
+        raise _unsupported(source, "an Apple iWork file")
+    return "zip"
 
 
 def _ole_format(source: Path) -> str:
@@ -210,19 +217,39 @@ def _text_format(source: Path, head: bytes, suffix: str) -> str:
     named = _TEXT_SUFFIXES.get(suffix)
     if _HTML_START.match(text) and named != "md":
         return "html"
-    if named in (None, "txt", "csv", "tsv", "html") and _is_json(source, text):
-        return "json"
+    if _is_mail(text, named):
+        return "eml"
+    if (
+        named in (None, "txt", "csv", "tsv", "html", "json", "ipynb")
+        and (value := _json_value(source, text)) is not None
+    ):
+        return "ipynb" if isinstance(value, dict) and "nbformat" in value else "json"
+    if named in ("eml", "ipynb"):
+        return "txt"
     return named if named and (named != "html" or "<" in text) else "txt"
 
 
-def _is_json(source: Path, start: str) -> bool:
-    """Whether the whole file is one JSON object or array (looked at only when it begins and is small like one)."""
-    if not start.lstrip("\ufeff \t\r\n").startswith(("{", "[")) or source.stat().st_size > 5_000_000:
-        return False
+def _json_value(source: Path, start: str) -> dict[str, Any] | list[Any] | None:
+    """The JSON object or array that the whole file is, or None (looked at only when it begins and is small like one)."""
+    if not start.lstrip("\ufeff \t\r\n").startswith(("{", "[")) or source.stat().st_size > 50_000_000:
+        return None
     try:
-        return isinstance(json.loads(decode(source.read_bytes(), str(source))[0]), (dict, list))
+        value = json.loads(decode(source.read_bytes(), str(source))[0])
     except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, (dict, list)) else None
+
+
+def _is_mail(start: str, named: str | None) -> bool:
+    """Whether a text begins with the headers of a mail; one that is not named so must have those that only mails have."""
+    block = _MAIL_HEADERS.match(start)
+    if block is None:
         return False
+    found = {name.lower() for name in _MAIL_HEADER.findall(block.group(0))}
+    if named == "eml":
+        return bool(found & {"from", "to", "subject", "date", "received", "mime-version", "content-type", "message-id"})
+    travelled = found & {"received", "message-id", "mime-version", "return-path"}
+    return named in (None, "txt", "html") and {"from", "date"} <= found and bool(travelled)
 
 
 def _unsupported(source: Path, name: str) -> UnsupportedFormatError:
@@ -232,7 +259,6 @@ def _unsupported(source: Path, name: str) -> UnsupportedFormatError:
         "rtf": "save it as .docx",
         "odt": "save it as .docx or .pdf",
         "odp": "save it as .pptx or .pdf",
-        "a zip archive": "unpack it and add its files",
         "gzip": "unpack it and add its files",
     }
     remedy = remedies.get(name, "convert it to PDF, DOCX, HTML or text first")

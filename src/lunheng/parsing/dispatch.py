@@ -18,6 +18,7 @@ from lunheng.parsing.metadata import apply_metadata, read_sidecar, with_file_tim
 from lunheng.types import Document, Limits
 
 if TYPE_CHECKING:
+    from lunheng.parsing.members import Allowance
     from lunheng.protocols import Parser  # brings numpy, which half of a worker's memory would be
 
 PARSERS = {
@@ -35,27 +36,36 @@ PARSERS = {
     "txt": "plaintext:PlainTextParser",
     "json": "json_text:JsonParser",
     "jsonl": "json_text:JsonLinesParser",
+    "ipynb": "notebook:NotebookParser",
+    "eml": "eml:EmlParser",
+    "zip": "archive:ZipParser",
     **dict.fromkeys(CODE_SUFFIXES, "plaintext:SourceCodeParser"),
 }
+_CONTAINERS = frozenset({"eml", "zip"})
+"""Formats that hold other files."""
 
 
-def find_parser(format_name: str, ocr: str = "auto") -> Parser:
-    """The parser of a format that ``detect`` named."""
+def find_parser(format_name: str, ocr: str = "auto", allowance: Allowance | None = None) -> Parser:
+    """The parser of a format that ``detect`` named; ``allowance`` is what is left for files inside it."""
     module_name, _, class_name = PARSERS[format_name].partition(":")
     parser_class = getattr(importlib.import_module(f"lunheng.parsing.{module_name}"), class_name)
-    parser: Parser = parser_class(ocr=ocr) if format_name == "pdf" else parser_class()
+    parser: Parser
+    if format_name in _CONTAINERS:
+        parser = parser_class(ocr=ocr, allowance=allowance)
+    else:
+        parser = parser_class(ocr=ocr) if format_name == "pdf" else parser_class()
     return parser
 
 
-def parse_here(source: Path, limits: Limits, ocr: str = "auto") -> Document:
-    """Parse ``source`` in this process.
+def parse_here(source: Path, limits: Limits, ocr: str = "auto", allowance: Allowance | None = None) -> Document:
+    """Parse ``source`` in this process; ``allowance`` is given where it came out of another file.
 
     Raises:
         ParseError: and its kinds, each naming the file, the cause and the remedy.
     """
     detected = detect(source)
     try:
-        document = find_parser(detected.format, ocr).parse(source, limits)
+        document = find_parser(detected.format, ocr, allowance).parse(source, limits)
     except LunhengError:
         raise
     except (MemoryError, RecursionError) as error:

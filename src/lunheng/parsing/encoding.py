@@ -43,10 +43,8 @@ def decode(data: bytes, name: str = "text") -> tuple[str, str, list[str]]:
         # One bad byte in a long UTF-8 file (often a cut at its end) is damage, not another encoding.
         if _utf8_share(data) > 0.9 and error.start > 0:
             return _forgiving(data, "utf-8")
-    shares = {"gb18030": _common_share_gb(data[:SAMPLE]), "big5hkscs": _common_share_big5(data[:SAMPLE])}
-    best = max(shares, key=lambda encoding: shares[encoding])
-    if shares[best] >= COMMON_SHARE:
-        return _forgiving(data, best)
+    if chinese := chinese_encoding(data):
+        return _forgiving(data, chinese)
     from charset_normalizer import from_bytes
 
     matches = from_bytes(data[: 4 * SAMPLE])
@@ -57,6 +55,13 @@ def decode(data: bytes, name: str = "text") -> tuple[str, str, list[str]]:
     match = next((m for m in matches if m.encoding == "cp1252" and m.chaos <= match.chaos), match)
     text, encoding, warnings = _forgiving(data, match.encoding)
     return text, encoding, [*warnings, f"text encoding guessed as {match.encoding}"]
+
+
+def chinese_encoding(data: bytes) -> str | None:
+    """Name the Chinese encoding that ``data``, which is not UTF-8, reads well in, or None."""
+    shares = {"gb18030": _common_share_gb(data[:SAMPLE]), "big5hkscs": _common_share_big5(data[:SAMPLE])}
+    best = max(shares, key=lambda encoding: shares[encoding])
+    return best if shares[best] >= COMMON_SHARE else None
 
 
 def guess_utf16(data: bytes) -> str | None:

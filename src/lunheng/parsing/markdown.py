@@ -29,18 +29,23 @@ class MarkdownParser:
     """Reads md (CommonMark, tables, strikethrough)."""
 
     def parse(self, source: Path, limits: Limits) -> Document:
-        from markdown_it import MarkdownIt
-
         data = read_bytes(source, limits)
         text, _, warnings = decode(data, str(source))
         builder = DocumentBuilder(source, "md", data)
         for warning in warnings:
             builder.warn(warning)
         front, body = split_front_matter(clean_text(text), builder)
-        lines = body.split("\n")
-        reader = MarkdownIt("commonmark", {"maxNesting": limits.max_nesting}).enable(["table", "strikethrough"])
-        _walk(reader.parse(body), lines, builder, limits)
+        add_markdown(body, builder, limits)
         return apply_metadata(builder.build(), front)
+
+
+def add_markdown(text: str, builder: DocumentBuilder, limits: Limits) -> None:
+    """Add the elements of a Markdown text to ``builder``."""
+    from markdown_it import MarkdownIt
+
+    body = clean_text(text)
+    reader = MarkdownIt("commonmark", {"maxNesting": limits.max_nesting}).enable(["table", "strikethrough"])
+    _walk(reader.parse(body), body.split("\n"), builder, limits)
 
 
 def _walk(tokens: list[Token], lines: list[str], builder: DocumentBuilder, limits: Limits) -> None:

@@ -1,6 +1,6 @@
 """Plain text: paragraphs at blank lines, or a line each where the text has no blank lines; plain code.
 
-Called by ``dispatch`` for txt and source files.
+Called by ``dispatch`` for txt and source files, and by the mail parsers.
 """
 
 from __future__ import annotations
@@ -29,9 +29,14 @@ class PlainTextParser:
         builder = DocumentBuilder(source, "txt", data)
         for warning in warnings:
             builder.warn(warning)
-        for block in _BLANK.split(clean_text(text)):
-            _add_block(builder, block.strip("\n"))
+        add_text(text, builder)
         return builder.build()
+
+
+def add_text(text: str, builder: DocumentBuilder) -> None:
+    """Add the elements of a plain text to ``builder``."""
+    for block in _BLANK.split(clean_text(text)):
+        _add_block(builder, block.strip("\n"))
 
 
 class SourceCodeParser:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -24,6 +26,14 @@ from lunheng.parsing.worker import error_from, make_request, read_frame, write_f
 from lunheng.types import Document, Limits
 
 MAX_IDLE = 8
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a child and what it has started, such as LibreOffice: its group, which is its own."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 class _Clock:
@@ -57,7 +67,7 @@ class _Clock:
                 now = time.monotonic()
                 for process in [p for p, end in self._ends.items() if end <= now]:
                     del self._ends[process]
-                    process.kill()
+                    _kill(process)
                 self._next = min(self._ends.values(), default=float("inf"))
                 self._changed.wait(self._next - now if self._ends else None)
 
@@ -67,12 +77,16 @@ class _Worker:
 
     def __init__(self, clock: _Clock) -> None:
         self._clock = clock
+        # What it unpacks goes below a folder that outlives it only until ``close``, however it ends.
+        self._folder = tempfile.mkdtemp(prefix="lunheng-worker-")
         # -P: a file in the working directory must not stand in for a module.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "lunheng.parsing.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": self._folder},
+            start_new_session=True,
         )
 
     @property
@@ -96,7 +110,8 @@ class _Worker:
         with contextlib.suppress(subprocess.TimeoutExpired):
             # It may be dying by itself, and how is worth knowing.
             self._process.wait(0.2)
-        self._process.kill()
+        _kill(self._process)
+        shutil.rmtree(self._folder, ignore_errors=True)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):

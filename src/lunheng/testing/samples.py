@@ -258,6 +258,71 @@ def make_code(folder: Path, story: Story) -> Sample:
     return _sample(path, story, phrases=tuple(texts[0] for _, texts in story.sections))
 
 
+def _body_html(story: Story) -> str:
+    """The story without its title as an HTML fragment."""
+    parts = []
+    for heading, paragraphs in story.sections:
+        parts.append(f"<h2>{escape(heading)}</h2>" + "".join(f"<p>{escape(p)}</p>" for p in paragraphs))
+    parts.append("<ul>" + "".join(f"<li>{escape(i)}</li>" for i in story.items) + "</ul>")
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(c)}</td>' for c in r)}</tr>" for r in story.table)
+    return "".join(parts) + f"<table>{rows}</table>"
+
+
+def make_ipynb(folder: Path, story: Story) -> Sample:
+    path = folder / f"story-{story.language}.ipynb"
+
+    def markdown(text: str) -> dict[str, Any]:
+        return {"cell_type": "markdown", "metadata": {}, "source": text.splitlines(keepends=True)}
+
+    rows = ["| " + " | ".join(row) + " |" for row in story.table]
+    texts = [f"# {story.title}", *("\n\n".join([f"## {h}", *texts]) for h, texts in story.sections)]
+    texts += ["\n".join(f"- {i}" for i in story.items), "\n".join([rows[0], "|---|---|---|", *rows[1:]])]
+    output = {"output_type": "stream", "name": "stdout", "text": ["kept\n"]}
+    code = {"cell_type": "code", "execution_count": 1, "metadata": {}, "outputs": [output], "source": 'print("kept")'}
+    notebook = {"cells": [*map(markdown, texts), code], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    path.write_text(json.dumps(notebook, ensure_ascii=False, indent=1), encoding="utf-8")
+    return _sample(path, story, **_structured(story))
+
+
+def make_eml(folder: Path, story: Story) -> Sample:
+    """A mail whose body is the story, with a spreadsheet attached."""
+    from email.message import EmailMessage
+
+    path = folder / f"story-{story.language}.eml"
+    mail = EmailMessage()
+    mail["Subject"], mail["From"], mail["To"] = story.title, f"{story.items[0]} <ada@example.org>", "keeper@example.org"
+    mail["Date"], mail["Message-ID"] = "Mon, 02 Mar 2026 09:30:00 +0800", "<1@example.org>"
+    mail.set_content("the plain alternative, which is not shown")
+    hidden = f"<div style='display: none'>{escape(story.secret)}</div>"
+    mail.add_alternative(f"<html><body>{_body_html(story)}{hidden}</body></html>", subtype="html")
+    name = f"{story.items[1]}.csv"
+    mail.add_attachment("\n".join(",".join(r) for r in story.table).encode(), "text", "csv", filename=name)
+    path.write_bytes(mail.as_bytes())
+    found = _structured(story)
+    found["headings"] = (*found["headings"], name)
+    return _sample(path, story, **found, hidden=(story.secret, "plain alternative"))
+
+
+def make_zip(folder: Path, story: Story) -> Sample:
+    """An archive of a Markdown file, a Word file and a damaged one, with names as Windows in Chinese writes them."""
+    import zipfile
+
+    path = folder / f"story-{story.language}.zip"
+    members = (make_markdown(folder, story).path, make_docx(folder, story).path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member in members:
+            entry = zipfile.ZipInfo(f"{story.items[0]}/{member.name}", (2026, 3, 2, 9, 30, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, member.read_bytes())
+        archive.writestr(zipfile.ZipInfo("broken.docx", (2026, 3, 2, 9, 30, 0)), b"PK\x03\x04 nothing")
+    for member in members:
+        member.unlink()
+    found = _structured(story)
+    names = tuple(f"{story.items[0]}/{member.name}" for member in members)
+    found["headings"] = (names[0], *found["headings"], names[1], *found["headings"])
+    return _sample(path, story, **found)
+
+
 def make_pdf(folder: Path, story: Story, columns: int = 1, embedded: bool = False) -> Sample:
     """A born-digital PDF with running headers and page numbers; Chinese in a font that is not embedded, unless asked."""
     from reportlab.lib.enums import TA_JUSTIFY
@@ -334,5 +399,8 @@ MAKERS = {
     "jsonl": make_jsonl,
     "py": make_code,
     "pdf": make_pdf,
+    "ipynb": make_ipynb,
+    "eml": make_eml,
+    "zip": make_zip,
 }
 """One maker a format: ``MAKERS["pdf"](folder, ENGLISH)`` writes the file and says what is in it."""
