@@ -68,8 +68,8 @@ class ModelSettings(_Section):
 
 class ChunkingSettings(_Section):
     strategy: str = "auto"
-    size: int = Field(320, ge=16, le=8192)
-    """Tokens of the embedder; lowered to its window where larger."""
+    size: int | None = Field(None, ge=16, le=8192)
+    """Tokens of the embedder, lowered to its window where larger; None: by domain (see chunking/presets.py)."""
     overlap: int = Field(40, ge=0)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lunheng.chunking import cap_of, fingerprint, make_chunker
+from lunheng.chunking import cap_of, cut_document, fingerprint, make_chunker
 from lunheng.chunking.assembly import count_words
 from lunheng.chunking.auto import AutoChunker
 from lunheng.config import ChunkingSettings
@@ -167,10 +167,13 @@ def test_language_tags_and_words() -> None:
 def test_auto_says_why() -> None:
     made = builder()
     made.add("paragraph", "text")
-    chunker = AutoChunker(TOKENIZER, 100)
-    assert chunker.choose(made.build()) == ("recursive", "the document has no headings")
+    chunker = make_chunker(ChunkingSettings(), TOKENIZER, 512)
+    assert isinstance(chunker, AutoChunker)
+    cut = cut_document(chunker, made.build())
+    assert cut.strategy == "recursive"
+    assert cut.reason.startswith("the document has no headings; at most 320 tokens (the preset of 1000 does not fit")
     made.heading("Heading", 1)
-    assert chunker.choose(made.build())[0] == "structure"
+    assert chunker.cut(made.build()).strategy == "structure"
 
 
 def test_ids_follow_the_content() -> None:
@@ -184,6 +187,9 @@ def test_ids_follow_the_content() -> None:
 
 def test_settings() -> None:
     assert cap_of(ChunkingSettings(size=800), 512) == 502
+    assert cap_of(ChunkingSettings(), 512) == 320 and cap_of(ChunkingSettings(), 8192) == 1000
+    assert cap_of(ChunkingSettings(strategy="legal"), 512) == 502
+    assert fingerprint(ChunkingSettings(), 512) != fingerprint(ChunkingSettings(), 8192)
     assert fingerprint(ChunkingSettings(size=300), 512) != fingerprint(ChunkingSettings(size=301), 512)
     with pytest.raises(ConfigError, match="none of auto"):
         split(builder().build(), "clever")

@@ -11,7 +11,9 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lunheng.chunking.cut import Cut, cut_document
 from lunheng.chunking.parts import ChunkingParts, split_with_notes
+from lunheng.chunking.presets import GENERAL, PRESET_OF, size_for
 from lunheng.errors import ConfigError
 from lunheng.protocols import LLM, Chunker, Embedder, Tokenizer
 from lunheng.types import content_id
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
 VERSION = "2"
 """Raised whenever a strategy cuts otherwise than before, so that documents are chunked again."""
-WINDOW_MARGIN = 10
-"""Tokens of the embedder's window left for special tokens and its instruction."""
 STRATEGIES = {
     "auto": "lunheng.chunking.auto:AutoChunker",
     "structure": "lunheng.chunking.structure:StructureChunker",
@@ -30,7 +30,18 @@ STRATEGIES = {
     "fixed": "lunheng.chunking.fixed:FixedChunker",
 }
 
-__all__ = ["STRATEGIES", "VERSION", "ChunkingParts", "cap_of", "fingerprint", "make_chunker", "split_with_notes"]
+__all__ = [
+    "STRATEGIES",
+    "VERSION",
+    "ChunkingParts",
+    "Cut",
+    "cap_of",
+    "cut_document",
+    "fingerprint",
+    "make_chunker",
+    "make_strategy",
+    "split_with_notes",
+]
 
 
 def make_chunker(
@@ -49,7 +60,7 @@ def make_chunker(
         ConfigError: for a strategy that does not exist, one that lacks a model, or a window too small for any text.
     """
     cap = cap_of(settings, window)
-    parts = ChunkingParts(settings, tokenizer, cap, min(settings.overlap, cap // 3), embedder, llm)
+    parts = ChunkingParts(settings, tokenizer, cap, min(settings.overlap, cap // 3), embedder, llm, window)
     return make_strategy(settings.strategy, parts)
 
 
@@ -74,12 +85,10 @@ def make_strategy(name: str, parts: ChunkingParts) -> Chunker:
 
 
 def cap_of(settings: ChunkingSettings, window: int) -> int:
-    """The most tokens that a chunk may have: the size asked for, within the embedder's window."""
-    if window < 2 * WINDOW_MARGIN + 6:
-        raise ConfigError(f"the embedder's window of {window} tokens is too small to embed passages; use another")
-    return min(settings.size, window - WINDOW_MARGIN)
+    """The most tokens that a chunk of the strategy may have (of general text, for ``auto``); see ``presets``."""
+    return size_for(PRESET_OF.get(settings.strategy, GENERAL), settings.size, window).tokens
 
 
 def fingerprint(settings: ChunkingSettings, window: int) -> str:
     """Changes whenever the same document may be cut differently (the tokenizer is the embedder's, with its own)."""
-    return content_id(f"chunking-{VERSION}", settings.model_dump_json(), str(cap_of(settings, window)))
+    return content_id(f"chunking-{VERSION}", settings.model_dump_json(), str(window))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lunheng.chunking.splitting import split_span, trim
 from lunheng.chunking.tokens import TokenMap
@@ -30,12 +30,19 @@ _WORD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A span that a chunker proposes. ``header`` is a table's header, repeated in the prefix."""
+    """A span that a chunker proposes, and what it knows of it."""
 
     start: int
     end: int
     kind: str = "text"
     header: str = ""
+    """Repeated in the prefix, below the headings: a table's header, a class's signature, the question of an answer."""
+    path: tuple[str, ...] | None = None
+    """The headings above it, where the chunker knows them better than the elements do."""
+    clause: str | None = None
+    """The id of the legal clause that it is."""
+    references: tuple[str, ...] = ()
+    """The ids of the clauses that it refers to."""
 
 
 def count_words(text: str) -> int:
@@ -73,6 +80,10 @@ class Assembler:
             path = () if own == self.document.title else (self.document.title,)
         elif self.document.title and self.document.title not in path:
             path = (self.document.title, *path)
+        return self.path_prefix(path)
+
+    def path_prefix(self, path: tuple[str, ...]) -> str:
+        """``path`` as it stands in a prefix."""
         found = self._prefixes.get(path)
         if found is None:
             found = self._prefixes[path] = self._fit_path(tuple(p for p in path if p))
@@ -92,13 +103,17 @@ class Assembler:
         cut = last[: spans[allowed - 2][1]].rstrip() + "…" if len(spans) > allowed - 2 > 0 else ""
         return cut if self._tokenizer.count(cut) <= allowed else ""
 
-    def budget(self, start: int, header: str = "") -> int:
+    def budget(self, start: int, header: str = "", path: tuple[str, ...] | None = None) -> int:
         """Tokens left for text that begins at ``start``, after its prefix."""
-        prefix = self._full_prefix(start, header)
+        prefix = self._full_prefix(start, header, path)
         return max(self.cap - (self._tokenizer.count(f"{prefix}\n") if prefix else 0), 1)
 
-    def _full_prefix(self, start: int, header: str) -> str:
-        path = self.prefix(start)
+    def _full_prefix(self, start: int, header: str, given: tuple[str, ...] | None) -> str:
+        title = self.document.title
+        if given is None:
+            path = self.prefix(start)
+        else:
+            path = self.path_prefix(given if not title or title in given else (title, *given))
         return f"{path}\n{header}" if path and header else path or header
 
     def chunks(self, drafts: Iterable[Draft]) -> list[Chunk]:
@@ -117,17 +132,17 @@ class Assembler:
         if start == end:
             return
         text = self.document.text[start:end]
-        prefix = self._full_prefix(start, draft.header)
+        prefix = self._full_prefix(start, draft.header, draft.path)
         if prefix or text != self.document.text:
             count = self._tokenizer.count(f"{prefix}\n{text}" if prefix else text)
         else:
             count = self.tokens.whole
         if count <= self.cap:
-            yield Draft(start, end, draft.kind, draft.header), prefix, count
+            yield replace(draft, start=start, end=end), prefix, count
             return
         if end - start == 1:
             # One character that with its prefix exceeds the cap: the prefix gives way.
-            yield Draft(start, end, draft.kind), "", self._tokenizer.count(text)
+            yield replace(draft, start=start, end=end, header=""), "", self._tokenizer.count(text)
             return
         inside = self.tokens.count(start, end)
         budget = min(self.cap - (count - inside), inside - 1)
@@ -136,14 +151,14 @@ class Assembler:
             middle = (start + end) // 2
             pieces = [(start, middle), (middle, end)]
         for piece in pieces:
-            yield from self._fit(Draft(*piece, draft.kind, draft.header))
+            yield from self._fit(replace(draft, start=piece[0], end=piece[1]))
 
     def _chunk(self, draft: Draft, prefix: str, count: int, index: int) -> Chunk:
         document = self.document
         text = document.text[draft.start : draft.end]
         positions = self.elements_in(draft.start, draft.end)
         elements = [document.elements[i] for i in positions]
-        path = _common_path(elements)
+        path = _common_path(elements) if draft.path is None else draft.path
         page = elements[0].page if elements else None
         full_text = f"{prefix}\n{text}" if prefix else text
         metadata = Metadata(
@@ -162,6 +177,8 @@ class Assembler:
             token_count=count,
             language=self._language(text),
             tags=tuple(extract_keywords(text, TAGS)),
+            legal_clause_id=draft.clause,
+            references=draft.references,
             table_caption=next((e.caption for e in elements if e.kind == "table" and e.caption), None),
             is_ocr=any(e.is_ocr for e in elements),
             acl=document.acl,

@@ -31,6 +31,8 @@ class ChunkingParts:
     embedder: Embedder | None = None
     llm: Callable[[], LLM | None] | None = None
     """Gives the language model when it is first needed: most strategies never ask."""
+    window: int = 512
+    """Tokens that the embedder reads."""
 
     def need_embedder(self, strategy: str) -> Embedder:
         """The embedder.

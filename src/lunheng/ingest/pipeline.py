@@ -7,6 +7,7 @@ that is cut off leaves whole documents only, and the next run goes on where it s
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +20,7 @@ import numpy as np
 from lunheng.catalog import Catalog, Stamp, vectors
 from lunheng.catalog.rows import text_hash
 from lunheng.catalog.vectors import Embedded, VectorType
-from lunheng.chunking import split_with_notes
+from lunheng.chunking.cut import Cut, cut_document
 from lunheng.errors import LunhengError, UnsupportedFormatError
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest.embedding import Passage, PassageEmbedder
@@ -27,6 +28,7 @@ from lunheng.parsing import file_state, hash_file
 from lunheng.protocols import Chunker
 from lunheng.types import Chunk, Document, content_id
 
+log = logging.getLogger(__name__)
 Status = Literal["added", "updated", "unchanged", "removed", "skipped", "failed"]
 _EMBED_BATCH = 256
 """Chunks that go to the embedder together: enough to sort by length, little enough to show progress."""
@@ -48,6 +50,8 @@ class ItemReport:
     chunks: int | None = None
     """How many were stored; None where nothing was."""
     warnings: tuple[str, ...] = ()
+    chunking: str = ""
+    """The strategy that ``auto`` chose for it, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ class _Prepared:
     """A document between chunking and its transaction."""
 
     document: Document
-    chunks: list[Chunk]
+    cut: Cut
     fingerprint: str
     passages: dict[str, Passage]
     """What is to be embedded, by hash."""
@@ -192,7 +196,7 @@ class Pipeline:
             if identity in waiting:  # given twice: the later one counts
                 store()
             waiting[identity] = outcome
-            count += len(outcome.chunks)
+            count += len(outcome.cut.chunks)
             if count >= batch:
                 store()
         store()
@@ -252,15 +256,17 @@ class Pipeline:
                     return ItemReport(source, "unchanged")
             document = overrides.apply(item.given if isinstance(item.given, Document) else self._parse(item.given))
             document = replace(document, content_hash=content_hash)
-            chunks, notes = split_with_notes(self._chunker, document)
-            document = replace(document, warnings=(*document.warnings, *notes))
+            cut = cut_document(self._chunker, document)
+            document = replace(document, warnings=(*document.warnings, *cut.notes))
         except UnsupportedFormatError as error:
             return ItemReport(source, "failed" if item.named else "skipped", _reason(source, error))
         except (LunhengError, OSError) as error:
             return ItemReport(source, "failed", _reason(source, error))
-        if not chunks:
+        if not cut.chunks:
             return ItemReport(source, "failed", "; ".join(document.warnings) or "no text was found in it")
-        return _Prepared(document, chunks, item.fingerprint, _passages(chunks), item.file_state)
+        if cut.strategy:
+            log.debug("%s: cut by %s: %s", source, cut.strategy, cut.reason)
+        return _Prepared(document, cut, item.fingerprint, _passages(cut.chunks), item.file_state)
 
     def _store(self, prepared: Sequence[_Prepared], done: Callable[[ItemReport], None]) -> None:
         if not prepared:
@@ -299,7 +305,7 @@ class Pipeline:
                 made = self._embedder.embed({h: passages[h] for h in absent})
                 vectors.store(connection, self._embedder.fingerprint, made, self._vector_type)
             changes = self._catalog.replace_documents(
-                connection, [(p.document, p.chunks, p.fingerprint) for p in prepared]
+                connection, [(p.document, p.cut.chunks, p.fingerprint) for p in prepared]
             )
             self._catalog.note_file_states(connection, {p.document.id: p.file_state for p in prepared if p.file_state})
             removed = [keys for keys, _ in changes if keys.size]
@@ -308,14 +314,15 @@ class Pipeline:
             self._lexical.add(
                 connection,
                 np.concatenate([keys for _, keys in changes]),
-                [c.full_text for p in prepared for c in p.chunks],
+                [c.full_text for p in prepared for c in p.cut.chunks],
             )
         return [
             ItemReport(
                 p.document.source,
                 "updated" if before.size else "added",
-                chunks=len(p.chunks),
+                chunks=len(p.cut.chunks),
                 warnings=p.document.warnings,
+                chunking=f"{p.cut.strategy}: {p.cut.reason}" if p.cut.strategy else "",
             )
             for p, (before, _) in zip(prepared, changes, strict=True)
         ]
