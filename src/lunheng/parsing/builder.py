@@ -78,19 +78,26 @@ class DocumentBuilder:
             self.warnings.append(message)
 
     def heading(
-        self, text: str, level: int, *, page: int | None = None, bbox: BBox | None = None, hidden: bool = False
+        self,
+        text: str,
+        level: int,
+        *,
+        page: int | None = None,
+        bbox: BBox | None = None,
+        hidden: bool = False,
+        links: Iterable[tuple[str, str]] = (),
     ) -> None:
         """Add a heading; the elements that follow stand below it until one of its level or above."""
         text = " ".join(clean_text(text).split())
         if not text:
             return
         if hidden:
-            self.add("heading", text, level=level, page=page, bbox=bbox, hidden=True)
+            self.add("heading", text, level=level, page=page, bbox=bbox, hidden=True, links=links)
             return
         while self._trail and self._trail[-1][0] >= level:
             self._trail.pop()
         self._path = tuple(t for _, t in self._trail)
-        self.add("heading", text, level=level, page=page, bbox=bbox)
+        self.add("heading", text, level=level, page=page, bbox=bbox, links=links)
         self._trail.append((level, text))
         self._path = tuple(t for _, t in self._trail)
 

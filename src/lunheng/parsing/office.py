@@ -1,4 +1,4 @@
-"""What Word, PowerPoint and Excel files share: their core properties.
+"""What Word, PowerPoint and Excel files share: core properties, links, parts of XML.
 
 Called by the docx, pptx and spreadsheet parsers.
 """
@@ -22,6 +22,26 @@ def meaningful_title(title: str | None) -> str:
     """The title, or "" for one that a program made up."""
     title = (title or "").strip()
     return "" if _EMPTY_TITLE.match(title) else title
+
+
+def safe_xml(data: bytes) -> Any | None:
+    """The root of a part's XML, or None where it is none: without entities, network or unbounded depth."""
+    from lxml import etree
+
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, recover=True)
+    try:
+        return etree.fromstring(data, parser)
+    except (etree.XMLSyntaxError, ValueError):
+        return None
+
+
+def external_targets(part: Any) -> dict[str, str]:
+    """The addresses that a part links to, by relationship id; they are kept, never fetched."""
+    found: dict[str, str] = {}
+    for name, relationship in getattr(part, "rels", {}).items():
+        if relationship.is_external and relationship.reltype.endswith("/hyperlink"):
+            found[name] = relationship.target_ref
+    return found
 
 
 def read_core_properties(properties: Any, builder: DocumentBuilder) -> None:
