@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MODELS_DEMO := multilingual-e5-small $(if $(SMALL),qwen2.5-coder-0.5b-instruct,qwen2.5-coder-1.5b-instruct)
 MODELS_TEST := multilingual-e5-small qwen2.5-coder-0.5b-instruct smollm2-135m-instruct
 
-.PHONY: demo test lint pytest bench-retrieval bench-answers bench-peers bench-indexes docs clean
+.PHONY: demo test lint pytest bench-retrieval bench-answers bench-peers bench-indexes bench-parsing docs clean
 
 demo: $(VENV)/.installed ## install, fetch the models, index examples/handbook, ask four questions
 	@for model in $(MODELS_DEMO); do $(BIN)/lunheng models pull $$model || exit 1; done
@@ -40,6 +40,10 @@ bench-indexes: $(VENV)/.installed-dev ## the lexical and the vector indexes besi
 	$(BIN)/python -m pip install --quiet tantivy
 	$(BIN)/python benchmarks/lexical.py
 	$(BIN)/python benchmarks/vectors.py
+	$(BIN)/python benchmarks/assemble.py
+
+bench-parsing: $(VENV)/.installed-dev ## born-digital PDF beside seven other engines: text, tables, headings, speed
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/parsing.py
 	$(BIN)/python benchmarks/assemble.py
 
 docs: $(VENV)/.installed-dev

@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PARTS = ("retrieval", "answers", "peers", "lexical", "vectors")
+PARTS = ("retrieval", "answers", "peers", "lexical", "vectors", "parsing")
 HEAD = """# What was measured
 
-Written by `make bench-retrieval`, `bench-answers`, `bench-peers` and `bench-indexes`; each part names its machine, versions,
-configuration and data hashes, and says plainly where something else is ahead. The machines are shared and noisy: read
+Written by `make bench-retrieval`, `bench-answers`, `bench-peers`, `bench-indexes` and `bench-parsing`; each part names its machine,
+versions, configuration and data hashes, and says plainly where something else is ahead. The machines are shared and noisy: read
 the ratios, not the seconds.
 """
 
