@@ -83,7 +83,20 @@ _TEXT_SUFFIXES = {
     "eml": "eml",
     **{suffix: suffix for suffix in CODE_SUFFIXES},
 }
-SUFFIXES = frozenset(_TEXT_SUFFIXES) | {"pdf", "docx", "pptx", "xlsx", "xlsm", "xlsb", "xls", "ods", "zip"}
+SUFFIXES = frozenset(_TEXT_SUFFIXES) | {
+    "pdf",
+    "docx",
+    "pptx",
+    "xlsx",
+    "xlsm",
+    "xlsb",
+    "xls",
+    "ods",
+    "odt",
+    "odp",
+    "epub",
+    "zip",
+}
 """File name endings, without the dot, that a folder scan should offer to ``parse_file``."""
 
 _ZIP_MEMBERS = (
@@ -91,6 +104,12 @@ _ZIP_MEMBERS = (
     ("ppt/presentation.xml", "pptx"),
     ("xl/workbook.xml", "xlsx"),
     ("xl/workbook.bin", "xlsb"),
+)
+_ZIP_KINDS = (
+    ("opendocument.spreadsheet", "ods"),
+    ("opendocument.text", "odt"),
+    ("opendocument.presentation", "odp"),
+    ("epub", "epub"),
 )
 _OLE_STREAMS = (
     ("EncryptedPackage", "encrypted"),
@@ -184,11 +203,11 @@ def _zip_format(source: Path) -> str:
     for member, name in _ZIP_MEMBERS:
         if member in names:
             return name
-    if "opendocument.spreadsheet" in kind:
-        return "ods"
-    for mark, name in (("epub", "epub"), ("opendocument.text", "odt"), ("opendocument.presentation", "odp")):
+    for mark, name in _ZIP_KINDS:
         if mark in kind:
-            raise _unsupported(source, name)
+            return name
+    if "META-INF/container.xml" in names:
+        return "epub"
     if "Index/Document.iwa" in names:
         raise _unsupported(source, "an Apple iWork file")
     return "zip"
@@ -257,8 +276,6 @@ def _unsupported(source: Path, name: str) -> UnsupportedFormatError:
         "doc": "save it as .docx",
         "ppt": "save it as .pptx",
         "rtf": "save it as .docx",
-        "odt": "save it as .docx or .pdf",
-        "odp": "save it as .pptx or .pdf",
         "gzip": "unpack it and add its files",
     }
     remedy = remedies.get(name, "convert it to PDF, DOCX, HTML or text first")

@@ -39,6 +39,9 @@ PARSERS = {
     "ipynb": "notebook:NotebookParser",
     "eml": "eml:EmlParser",
     "zip": "archive:ZipParser",
+    "epub": "epub:EpubParser",
+    "odt": "odf:OdtParser",
+    "odp": "odf:OdpParser",
     **dict.fromkeys(CODE_SUFFIXES, "plaintext:SourceCodeParser"),
 }
 _CONTAINERS = frozenset({"eml", "zip"})

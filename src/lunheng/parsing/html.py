@@ -126,7 +126,7 @@ class HtmlParser:
         from selectolax.lexbor import LexborHTMLParser
 
         data = read_bytes(source, limits)
-        text, warnings = _decode_html(data, str(source))
+        text, warnings = decode_html(data, str(source))
         builder = DocumentBuilder(source, "html", data)
         for warning in warnings:
             builder.warn(warning)
@@ -175,7 +175,8 @@ def cap_nesting(text: str, depth_limit: int) -> tuple[str, int]:
     return _TAG.sub(keep, text), dropped
 
 
-def _decode_html(data: bytes, name: str) -> tuple[str, list[str]]:
+def decode_html(data: bytes, name: str) -> tuple[str, list[str]]:
+    """Give (text, warnings): by the page's declaration where that holds, else by its bytes."""
     declared = _CHARSET.search(data[:4096])
     if declared and not data.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
         encoding = declared.group(1).decode("ascii").lower()
