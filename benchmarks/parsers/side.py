@@ -26,8 +26,6 @@ def lunheng() -> Engine:
     def run(path: str) -> str:
         parts = []
         for element in parse_here(Path(path), Limits(), "off").elements:
-            if element.caption:
-                parts.append(element.caption)
             mark = "#" * element.level + " " if element.kind == "heading" else ""
             parts.append(mark + element.text)
         return "\n\n".join(parts)

@@ -8,7 +8,6 @@ the outline) is decided at the end over its lines (``pdf_structure``).
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,11 @@ from lunheng.parsing.office import meaningful_title
 from lunheng.parsing.pdf_fonts import install_blank_font
 from lunheng.parsing.pdf_glyphs import PageText
 from lunheng.parsing.pdf_layout import Line, page_lines
-from lunheng.parsing.pdf_structure import Structure, squeezed
+from lunheng.parsing.pdf_running import without_running_lines
+from lunheng.parsing.pdf_structure import Structure, body_size, squeezed
 from lunheng.parsing.pdf_tables import read_tables
 from lunheng.types import Document, Limits
 
-MARGIN = 0.12
-"""Running headers and footers stand in this share of the page at its top and bottom."""
-_PAGE_NUMBER = re.compile(
-    r"[\W_]*(?:page|p\.|第)?\s*(?:\d{1,4}|[ivxlc]{1,6})\s*(?:页|(?:/|of|共)\s*\d{1,4}\s*页?)?[\W_]*$", re.I
-)
 _DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:([+-])(\d\d)'?(\d\d)?)?")
 
 
@@ -50,7 +45,7 @@ class PdfParser:
                 )
             _read_properties(pdf, builder)
             lines, pictures, heights = self._read_pages(pdf, builder, limits)
-            lines = without_running_lines(lines, heights)
+            lines = without_running_lines(lines, heights, body_size(lines))
             outline = _outline_levels(pdf)
         finally:
             pdf.close()
@@ -85,7 +80,7 @@ class PdfParser:
                     else:
                         recognised[number] = found
                         continue
-                lines.extend(page_lines(text.segments, number, tables))
+                lines.extend(page_lines(text.segments, number, tables, text.height))
             finally:
                 page.close()
         if unread:
@@ -174,45 +169,3 @@ def _outline_levels(pdf: Any) -> dict[tuple[int, str], int]:
         if index is not None and title:
             levels.setdefault((index + 1, title), bookmark.level + 1)
     return levels
-
-
-def without_running_lines(lines: list[Line], heights: dict[int, float]) -> list[Line]:
-    """Leave out headers, footers and page numbers: lines at the edge of the page that come again and again."""
-    edge: dict[int, list[Line]] = defaultdict(list)
-    for line in lines:
-        height = heights[line.page]
-        if line.bottom < MARGIN * height or line.top > (1 - MARGIN) * height:
-            edge[line.page].append(line)
-    pages = len({line.page for line in lines})
-    repeats = Counter(
-        key for members in edge.values() for key in {_running_key(line, heights[line.page]) for line in members}
-    )
-    needed = 2 if pages <= 3 else max(3, 0.3 * pages)
-    extent = {
-        page: (min(m.top for m in members), max(m.bottom for m in members)) for page, members in _by_page(lines).items()
-    }
-    dropped: set[int] = set()
-    for page, members in edge.items():
-        first, last = extent[page]
-        for line in members:
-            repeated = pages > 1 and repeats[_running_key(line, heights[page])] >= needed
-            outermost = line.top <= first + 1 or line.bottom >= last - 1
-            if repeated or (outermost and _PAGE_NUMBER.match(line.text)):
-                dropped.add(id(line))
-    return [line for line in lines if id(line) not in dropped]
-
-
-def _by_page(lines: list[Line]) -> dict[int, list[Line]]:
-    pages: dict[int, list[Line]] = defaultdict(list)
-    for line in lines:
-        pages[line.page].append(line)
-    return pages
-
-
-def _running_key(line: Line, page_height: float) -> tuple[str, bool]:
-    """The same for a line that differs only by a number, at the same end of the page."""
-    return re.sub(r"\d+|\b[ivxlc]+\b", "#", _without_spaces(line.text)), line.top < page_height / 2
-
-
-def _without_spaces(text: str) -> str:
-    return "".join(text.split()).casefold()

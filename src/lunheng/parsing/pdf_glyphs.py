@@ -40,7 +40,7 @@ Matrix = tuple[float, float, float, float, float, float]
 """a, b, c, d, e, f of PDF: x' = ax + cy + e, y' = bx + dy + f."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Segment:
     """A run of text: points from the top left corner of the upright page."""
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lunheng.parsing.pdf_glyphs import Segment, is_cjk
+from lunheng.parsing.pdf_running import split_edges
 
 if TYPE_CHECKING:
     from lunheng.parsing.pdf_tables import Table
@@ -57,14 +58,43 @@ class Line:
     right: float
     table: Table | None = None
     """The line stands for a whole table."""
+    at_edge: bool = False
+    """It stands apart at the top or the bottom of the page."""
 
     @property
     def height(self) -> float:
         return self.bottom - self.top
 
 
-def page_lines(segments: list[Segment], page: int, tables: Sequence[Table] = ()) -> list[Line]:
-    """The lines of a page in reading order; each table, whose text ``segments`` lack, is one line among them."""
+def page_lines(
+    segments: list[Segment], page: int, tables: Sequence[Table] = (), height: float | None = None
+) -> list[Line]:
+    """The lines of a page in reading order; each table, whose text ``segments`` lack, is one line among them.
+
+    With the page's ``height``, what stands apart at its top and bottom takes no part in finding the columns.
+    """
+    above: list[Segment] = []
+    below: list[Segment] = []
+    if height:
+        boxes = [Segment("-", *table.bbox, table.size, False) for table in tables]
+        edges = split_edges([*segments, *boxes], height)
+        if not any(box in edge for box in boxes for edge in (edges[0], edges[2])):
+            above, between, below = edges
+            segments = [s for s in between if s not in boxes]
+    lines = _lines_between(segments, page, tables)
+    first, last = (_edge_lines(edge, page, flow) for edge, flow in ((above, -1), (below, -2)))
+    return [*first, *lines, *last]
+
+
+def _edge_lines(segments: list[Segment], page: int, flow: int) -> list[Line]:
+    lines = _flow_lines(segments, [], page, flow)
+    for line in lines:
+        line.at_edge = True
+    return lines
+
+
+def _lines_between(segments: list[Segment], page: int, tables: Sequence[Table]) -> list[Line]:
+    """The lines of the text, column by column."""
     strips = [(strip, table) for table in tables for strip in _strips(table, segments)]
     stands_for = {id(strip): table for strip, table in strips}
     placed: set[int] = set()

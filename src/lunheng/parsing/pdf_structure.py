@@ -56,7 +56,7 @@ class Structure:
         self._outline = outline
         self._recognised = recognised
         self._builder = builder
-        self._body = _body_size(lines)
+        self._body = body_size(lines)
         self._pitch = _usual_pitch(lines)
         self._levels = self._size_levels()
 
@@ -248,7 +248,8 @@ def _bucket(size: float) -> int:
     return round(size * 2)
 
 
-def _body_size(lines: list[Line]) -> float:
+def body_size(lines: list[Line]) -> float:
+    """The font size that most of the text has, in points."""
     amount: Counter[int] = Counter()
     for line in lines:
         amount[_bucket(line.size)] += len(line.text)
