@@ -21,6 +21,9 @@ from lunheng.testing.tokenizers import FakeByteTokenizer, FakeTokenizer
 from lunheng.types import Document, Limits
 
 WINDOW = 512
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([*(ROOT / "tests/chunking/documents").iterdir(), *(ROOT / "examples/handbook").iterdir()])
+"""Documents of each domain, in both languages."""
 CAPS = (16, 40, 320)
 TOKENIZERS: tuple[Tokenizer, ...] = (FakeTokenizer(), FakeByteTokenizer())
 
@@ -28,7 +31,8 @@ TOKENIZERS: tuple[Tokenizer, ...] = (FakeTokenizer(), FakeByteTokenizer())
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> list[Document]:
     folder = tmp_path_factory.mktemp("samples")
-    return [parse_here(make(folder, story).path, Limits(), "off") for make in MAKERS.values() for story in STORIES]
+    made = [parse_here(make(folder, story).path, Limits(), "off") for make in MAKERS.values() for story in STORIES]
+    return [*made, *(parse_here(path, Limits(), "off") for path in DOCUMENTS)]
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=lambda t: type(t).__name__)

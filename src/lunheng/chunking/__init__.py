@@ -28,6 +28,7 @@ STRATEGIES = {
     "structure": "lunheng.chunking.structure:StructureChunker",
     "recursive": "lunheng.chunking.recursive:RecursiveChunker",
     "fixed": "lunheng.chunking.fixed:FixedChunker",
+    "code": "lunheng.chunking.code:CodeChunker",
 }
 
 __all__ = [

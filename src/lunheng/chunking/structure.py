@@ -35,31 +35,37 @@ class StructureChunker:
         elements = assembler.document.elements
         top = top_level(elements)
         for block in make_blocks(elements):
-            if block.kind != "text":
+            if block.kind == "text":
+                yield from text_drafts(assembler, block, top, self._overlap)
+            else:
                 yield from special_drafts(assembler, block)
-                continue
-            for start, end in self._merged(assembler, _sections(elements, block, top)):
-                budget, body = assembler.budget(start), _body_start(assembler, start, end)
-                for span in split_span(assembler.tokens, start, end, budget, self._overlap, keep=body):
-                    yield Draft(*span)
 
-    def _merged(self, assembler: Assembler, sections: Iterator[tuple[bool, bool, Span]]) -> Iterator[Span]:
-        """Join small neighbours; a run of bare headings joins what follows it, whatever its size."""
-        current: Span | None = None
-        bare = False
-        for is_top, only_heading, (start, end) in sections:
-            if current is not None:
-                budget = assembler.budget(current[0])
-                together = assembler.tokens.count(current[0], end)
-                small = self._size // SMALL_SHARE
-                either = min(assembler.tokens.count(*current), assembler.tokens.count(start, end))
-                if bare or (not is_top and together <= budget and either < small):
-                    current, bare = (current[0], end), bare and only_heading
-                    continue
-                yield current
-            current, bare = (start, end), only_heading
+
+def text_drafts(assembler: Assembler, block: Block, top: int, overlap: int) -> Iterator[Draft]:
+    """The drafts of a block of text by its sections; ``top`` is the level that is never merged across."""
+    for start, end in _merged(assembler, _sections(assembler.document.elements, block, top)):
+        budget, body = assembler.budget(start), _body_start(assembler, start, end)
+        for span in split_span(assembler.tokens, start, end, budget, overlap, keep=body):
+            yield Draft(*span)
+
+
+def _merged(assembler: Assembler, sections: Iterator[tuple[bool, bool, Span]]) -> Iterator[Span]:
+    """Join small neighbours; a run of bare headings joins what follows it, whatever its size."""
+    current: Span | None = None
+    bare = False
+    for is_top, only_heading, (start, end) in sections:
         if current is not None:
+            budget = assembler.budget(current[0])
+            together = assembler.tokens.count(current[0], end)
+            small = assembler.cap // SMALL_SHARE
+            either = min(assembler.tokens.count(*current), assembler.tokens.count(start, end))
+            if bare or (not is_top and together <= budget and either < small):
+                current, bare = (current[0], end), bare and only_heading
+                continue
             yield current
+        current, bare = (start, end), only_heading
+    if current is not None:
+        yield current
 
 
 def _body_start(assembler: Assembler, start: int, end: int) -> int:
