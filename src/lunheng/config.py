@@ -125,6 +125,7 @@ class ParsingSettings(_Section):
     max_cells: int = _LIMITS.max_cells
     max_seconds: float = _LIMITS.max_seconds
     max_memory_bytes: int = _LIMITS.max_memory_bytes
+    wide_sheet_columns: int = _LIMITS.wide_sheet_columns
     ocr: Literal["auto", "off", "rapidocr"] = "auto"
 
     def limits(self) -> Limits:

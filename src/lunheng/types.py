@@ -331,6 +331,8 @@ class Limits:
     max_cells: int = 5_000_000
     max_seconds: float = 300.0
     max_memory_bytes: int = 3_000_000_000
+    wide_sheet_columns: int = 20
+    """A sheet with more columns is read by row, as ``header: value`` records; 0: never."""
 
 
 def to_jsonable(value: Any) -> Any:

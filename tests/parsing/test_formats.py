@@ -163,7 +163,7 @@ def test_spreadsheet_values_as_shown(tmp_path: Path) -> None:
     book.save(tmp_path / "a.xlsx")
     (table,) = (e for e in parse(tmp_path / "a.xlsx").elements if e.kind == "table")
     assert table.text.split("\n")[2:] == [
-        "| 甲 | 2026-01-02 | 3 | TRUE |",
+        "| 甲 | 2026-01-02 0:00:00 | 3 | TRUE |",
         "| 乙 | 2026-01-02 03:04:00 | 0.3 | FALSE |",
         "| total | total |  |  |",
     ]

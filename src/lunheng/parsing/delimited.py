@@ -1,4 +1,4 @@
-"""CSV and TSV: one table, its first row the header.
+"""CSV and TSV: the tables of one sheet, whatever cuts the cells and whether or not the first row names the columns.
 
 Called by ``dispatch`` for csv and tsv.
 """
@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 from lunheng.errors import LimitError
 from lunheng.parsing.builder import DocumentBuilder, clean_text, read_bytes
 from lunheng.parsing.encoding import decode
-from lunheng.parsing.tables import markdown_table, split_titles
+from lunheng.parsing.sheets import add_table, tables_of
 from lunheng.types import Document, Limits
 
 _DELIMITERS = ",;\t|"
+_DECLARED = re.compile(r"sep=([^\w\s]|\t)\n")
+"""The first line by which a file tells Excel its delimiter."""
 
 
 class DelimitedParser:
@@ -31,7 +34,11 @@ class DelimitedParser:
         csv.field_size_limit(min(limits.max_bytes, 2**31 - 1))
         rows: list[list[str]] = []
         cells = 0
-        for row in csv.reader(io.StringIO(clean_text(text)), delimiter=guess_delimiter(text, kind)):
+        text = clean_text(text)
+        delimiter = guess_delimiter(text, kind)
+        if (said := _DECLARED.match(text)) is not None:
+            delimiter, text = said.group(1), text[said.end() :]
+        for row in csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=delimiter != "\t"):
             cells += len(row)
             if cells > limits.max_cells:
                 raise LimitError(
@@ -39,10 +46,8 @@ class DelimitedParser:
                 )
             rows.append(row)
         builder.title = source.stem
-        titles, below = split_titles(rows)
-        for title in titles:
-            builder.heading(title, 1)
-        builder.add("table", markdown_table(below), caption=" ".join(titles) or None)
+        for table in tables_of(rows):
+            add_table(builder, table, wide=limits.wide_sheet_columns, level=1)
         return builder.build()
 
 

@@ -14,8 +14,8 @@ _SEPARATOR = re.compile(r"\|?(?:\s*:?-+:?\s*\|)*\s*:?-+:?\s*\|?")
 _BAR = re.compile(r"(?<!\\)\|")
 
 
-def markdown_table(rows: Iterable[Sequence[str]]) -> str:
-    """Give a GitHub-style Markdown table; the first row is its header.
+def markdown_table(rows: Iterable[Sequence[str]], header: bool = True) -> str:
+    """Give a GitHub-style Markdown table; the first row is its header, or an empty one where there is no ``header``.
 
     Rows are padded to the widest; rows and trailing columns without any text are left out;
     ``|`` is escaped, line breaks become ``<br>``.
@@ -27,6 +27,8 @@ def markdown_table(rows: Iterable[Sequence[str]]) -> str:
     if not width:
         return ""
     cells = [(row + [""] * width)[:width] for row in cells]
+    if not header:
+        cells.insert(0, [""] * width)
     lines = ["| " + " | ".join(row) + " |" for row in cells]
     lines.insert(1, "|" + "|".join(f" {SEPARATOR_CELL} " for _ in range(width)) + "|")
     return "\n".join(lines)
@@ -48,10 +50,12 @@ def split_titles(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[Sequenc
 
 
 def table_rows(markdown: str) -> list[list[str]]:
-    """The cells of a table that ``markdown_table`` made, header first, marks undone."""
+    """The cells of a table that ``markdown_table`` made, header first if it has one, marks undone."""
     lines = [line.strip() for line in markdown.split("\n") if line.strip()]
     if len(lines) > 1 and _SEPARATOR.fullmatch(lines[1]):
         del lines[1]
+        if not lines[0].strip("| "):
+            del lines[0]
     return [
         [cell.strip().replace("\\|", "|").replace("<br>", "\n") for cell in _BAR.split(_bare(line))] for line in lines
     ]
