@@ -215,3 +215,68 @@ def test_scans_that_lie_on_their_side_are_turned(turns: int, tmp_path: Path) -> 
     pdf.close()
     text = "".join(parse(tmp_path / "scan.pdf", "auto").text.split())
     assert "".join(ENGLISH.sections[1][1][0].split())[:60] in text
+
+
+def headed(path: Path, parts: list[tuple[str, str, float]], stroked: bool = False) -> Document:
+    """A page of (text, font, size); a text without a font is a paragraph of three lines in the body's."""
+    from lunheng.testing.fonts import embedded_font
+
+    pdf = canvas(path)
+    body = embedded_font()
+    y = 790.0
+    for text, font, size in parts:
+        for line in [text] if font else wrapped(text * 3, body, 470)[:3]:
+            drawn = pdf.beginText(60, y)
+            drawn.setFont(font or body, size)
+            drawn.setTextRenderMode(2 if stroked and font else 0)
+            drawn.textOut(line)
+            pdf.saveState()
+            pdf.drawText(drawn)
+            pdf.restoreState()
+            y -= 16
+        y -= 6
+    pdf.save()
+    return parse(path)
+
+
+def found_headings(document: Document) -> list[tuple[int, str]]:
+    return [(e.level, e.text) for e in document.elements if e.kind == "heading"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_headings_in_the_size_of_the_text_nest_by_their_numbers(language: str, tmp_path: Path) -> None:
+    """Bold by an outline only, as in fonts without a bold face; the title and the last one have no number."""
+    from lunheng.testing.fonts import embedded_font
+
+    zh = language == "zh"
+    story = CHINESE if zh else ENGLISH
+    names = ["天文台年报", "第一章 观测", "1.1 仪器", "1.1.1 镜面", "1.2 记录", "第二章 来访", "参考文献"] if zh else [
+        "Report of the observatory", "1 Watching", "1.1 Instruments", "1.1.1 Mirrors", "1.2 Records", "2 Visits", "References",
+    ]  # fmt: skip
+    paragraph = story.sections[0][1][0]
+    parts = [part for name in names for part in ((name, embedded_font(), 10.0), (paragraph, "", 10.0))]
+    document = headed(tmp_path / "bold.pdf", parts, stroked=True)
+    assert found_headings(document) == list(zip([1, 2, 3, 4, 3, 2, 2], names, strict=True))
+
+
+def test_articles_and_chapters_without_any_look(tmp_path: Path) -> None:
+    from lunheng.testing.fonts import embedded_font
+
+    font = embedded_font()
+    paragraph = CHINESE.sections[0][1][0]
+    names = ["第一章 总则", "第一条 适用范围", "第二条 定义", "第二章 附则", "第三条 施行日期"]
+    parts = [part for name in names for part in ((name, font, 10.0), (paragraph, "", 10.0))]
+    # A sentence that begins with an article's number is no heading.
+    parts += [("第四条 本办法由天文台负责解释，自发布之日起施行。", font, 10.0)]
+    document = headed(tmp_path / "articles.pdf", parts)
+    assert found_headings(document) == list(zip([1, 2, 2, 1, 2], names, strict=True))
+
+
+def test_a_header_of_one_page_is_left_out_and_a_title_is_not(tmp_path: Path) -> None:
+    from lunheng.testing.fonts import embedded_font
+
+    paragraph = (CHINESE.sections[0][1][0], "", 10.0)
+    small, large = ("港务局年度报告", embedded_font(), 8.0), ("港务管理手册", embedded_font(), 18.0)
+    space = ("", embedded_font(), 10.0)
+    assert headed(tmp_path / "small.pdf", [small, space, space, paragraph]).elements[0].text.startswith("天文台")
+    assert found_headings(headed(tmp_path / "large.pdf", [large, space, space, paragraph])) == [(1, "港务管理手册")]

@@ -25,6 +25,15 @@ _ENGLISH = (
 _DECIMAL = re.compile(
     r"(\d{1,2}(?:\.\d{1,2}){0,4})(\.|、)?[\s\u3000]+(?=[^\W\d_])|(\d{1,2}(?:\.\d{1,2}){1,4})(?=[\u3400-\u9fff])"
 )
+_ARTICLE = re.compile(rf"第\s*{_NUMERAL}\s*条(?:之[一二三四五六七八九十]+)?")
+_RANKS = (
+    re.compile(rf"第\s*{_NUMERAL}\s*[编卷部篇]|(?:PART|Part)\s+(?:[IVXLC]+|\d+|[A-Z])\b"),
+    re.compile(rf"第\s*{_NUMERAL}\s*章|附录|(?:CHAPTER|Chapter|APPENDIX|Appendix|ANNEX|Annex)\s+\w+\b"),
+    re.compile(rf"第\s*{_NUMERAL}\s*节|(?:SECTION|Section)\s+\w+\b"),
+    re.compile(rf"第\s*{_NUMERAL}\s*条|(?:ARTICLE|Article)\s+\w+\b"),
+    re.compile(r"[一二三四五六七八九十]{1,3}[、．]"),
+    re.compile(r"[（(][一二三四五六七八九十]{1,3}[）)]"),
+)
 _LIST_CHINESE = re.compile(r"[一二三四五六七八九十]{1,3}[、．]")
 _START = frozenset("0123456789第一二三四五六七八九十PCAS")
 """What a numbered heading can begin with: most lines are told by their first character."""
@@ -56,3 +65,27 @@ def is_strong_heading(line: str) -> bool:
     """Numbered so plainly (第三章, Chapter 4) that it is a heading without any typographic sign."""
     line = line.strip()
     return heading_level(line) is not None and any(p.match(line) for p, _ in (*_CHINESE, *_ENGLISH))
+
+
+def is_article(line: str) -> bool:
+    """Whether a line is the number of an article, alone or with a short title: 第十二条 保管期限."""
+    line = line.strip()
+    match = _ARTICLE.match(line)
+    if not match or _SENTENCE_END.search(line):
+        return False
+    rest = line[match.end() :]
+    return not rest or (rest[0] in " \u3000:：" and sum(2 if "\u2e80" <= c <= "\uffef" else 1 for c in line) <= 40)
+
+
+def heading_rank(line: str) -> int | None:
+    """The place of a heading's number among the kinds of numbers in one document, the uppermost first; None without one.
+
+    编, 章 (Chapter), 节 (Section), 条, 一、, （一）, 1, 1.2, 1.2.3; an appendix ranks with chapters.
+    """
+    line = line.strip()
+    for rank, pattern in enumerate(_RANKS):
+        if pattern.match(line):
+            return rank
+    if match := _DECIMAL.match(line):
+        return len(_RANKS) + (match.group(1) or match.group(3)).count(".")
+    return None

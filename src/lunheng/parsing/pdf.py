@@ -18,9 +18,10 @@ from lunheng.parsing.ocr import OcrLine, engine_name, recognise
 from lunheng.parsing.office import meaningful_title
 from lunheng.parsing.pdf_fonts import install_blank_font
 from lunheng.parsing.pdf_glyphs import PageText
+from lunheng.parsing.pdf_headings import squeezed
 from lunheng.parsing.pdf_layout import Line, page_lines
 from lunheng.parsing.pdf_running import without_running_lines
-from lunheng.parsing.pdf_structure import Structure, body_size, squeezed
+from lunheng.parsing.pdf_structure import Structure, body_size
 from lunheng.parsing.pdf_tables import read_tables
 from lunheng.types import Document, Limits
 

@@ -9,6 +9,7 @@ up itself) and for fonts only once a segment: that is what keeps a page at a few
 from __future__ import annotations
 
 import ctypes
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -27,6 +28,9 @@ BROKEN_SHARE = 0.3
 QUARTER_TURN = 1.5707963
 MAIN_ANGLE_SHARE = 0.8
 """Where so much of a page's text has one angle, what is drawn at another is no part of the text."""
+_BOLD_NAME = re.compile(r"bold|black|heavy|-medi")
+_HEAVY_NAME = re.compile(r"simhei|heiti|hei\b")
+"""黑体, which headings are set in where the text is in 宋体."""
 _LINE_ENDS = (10, 13)
 _SPACES = (32, 0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F)
 _HYPHEN_MARKS = (2, 0xAD, 0xFFFE)
@@ -51,7 +55,8 @@ class Segment:
     bottom: float
     size: float
     """Font size in points as drawn."""
-    bold: bool
+    weight: int
+    """0, or 1 in a face that is heavy by kind (黑体), or 2 in bold."""
 
     @property
     def height(self) -> float:
@@ -160,7 +165,7 @@ class _Reader:
         segments: list[Segment] = []
         angles: list[int] = []
         for start, end in zip(starts, [*starts[1:], len(parts)], strict=True):
-            size, bold = self._font(int(index[start]), float(height[start]))
+            size, weight = self._font(int(index[start]), float(height[start]))
             angles.append(
                 round(self._pdfium.FPDFText_GetCharAngle(self._raw, int(index[start])) / QUARTER_TURN * 4) % 16
             )
@@ -174,7 +179,7 @@ class _Reader:
                     float(x1[start:end].max()),
                     float(bottom[start:end][main].max()),
                     size,
-                    bold,
+                    weight,
                 )
             )
         return self._of_main_angle(segments, angles)
@@ -238,8 +243,8 @@ class _Reader:
             made[i] = is_generated(raw, i) == 1
         return _any_between(spaces & ~made, index), _any_between(made, index)
 
-    def _font(self, index: int, fallback: float) -> tuple[float, bool]:
-        """Size as drawn, and whether the font is bold, of the character at ``index``."""
+    def _font(self, index: int, fallback: float) -> tuple[float, int]:
+        """Size as drawn, and weight as of ``Segment``, of the character at ``index``."""
         pdfium, raw = self._pdfium, self._raw
         size = pdfium.FPDFText_GetFontSize(raw, index)
         matrix = pdfium.FS_MATRIX()
@@ -249,8 +254,14 @@ class _Reader:
         length = pdfium.FPDFText_GetFontInfo(raw, index, buffer, 128, ctypes.c_int())
         name = buffer.raw[: max(0, min(length, 128) - 1)].decode("utf-8", "replace").lower()
         weight = pdfium.FPDFText_GetFontWeight(raw, index)
-        bold = weight >= 600 or any(mark in name for mark in ("bold", "black", "heavy", "simhei", "heiti", "-medi"))
-        return (size if size > 0.5 else fallback * 0.8), bold
+        bold = weight >= 600 or _BOLD_NAME.search(name) is not None or self._is_stroked(index)
+        return (size if size > 0.5 else fallback * 0.8), 2 if bold else int(_HEAVY_NAME.search(name) is not None)
+
+    def _is_stroked(self, index: int) -> bool:
+        """Filled and outlined: how a font without a bold face is made bold."""
+        pdfium = self._pdfium
+        drawn = pdfium.FPDFText_GetTextObject(self._raw, index)
+        return bool(drawn) and pdfium.FPDFTextObj_GetTextRenderMode(drawn) == pdfium.FPDF_TEXTRENDERMODE_FILL_STROKE
 
 
 def _crossing(

@@ -48,7 +48,8 @@ class Line:
     x1: float
     bottom: float
     size: float
-    bold: bool
+    weight: int
+    """As of ``Segment``: the least of its parts."""
     page: int
     """From 1."""
     flow: int
@@ -76,7 +77,7 @@ def page_lines(
     above: list[Segment] = []
     below: list[Segment] = []
     if height:
-        boxes = [Segment("-", *table.bbox, table.size, False) for table in tables]
+        boxes = [Segment("-", *table.bbox, table.size, 0) for table in tables]
         edges = split_edges([*segments, *boxes], height)
         if not any(box in edge for box in boxes for edge in (edges[0], edges[2])):
             above, between, below = edges
@@ -111,7 +112,7 @@ def _strips(table: Table, segments: list[Segment]) -> list[Segment]:
     x0, top, x1, bottom = table.bbox
     beside = any(top < s.middle < bottom for s in segments)
     cuts = table.row_tops if beside else (top, bottom)
-    return [Segment("-", x0, upper, x1, lower, table.size, False) for upper, lower in itertools.pairwise(cuts)]
+    return [Segment("-", x0, upper, x1, lower, table.size, 0) for upper, lower in itertools.pairwise(cuts)]
 
 
 def _flow_lines(segments: list[Segment], tables: list[Table], page: int, flow: int) -> list[Line]:
@@ -132,7 +133,7 @@ def _flow_lines(segments: list[Segment], tables: list[Table], page: int, flow: i
 def _table_line(table: Table, page: int, flow: int) -> Line:
     x0, top, x1, bottom = table.bbox
     text = " ".join(cell for row in table.rows for cell in row if cell)
-    return Line(text, x0, top, x1, bottom, table.size, False, page, flow, x0, x1, table)
+    return Line(text, x0, top, x1, bottom, table.size, 0, page, flow, x0, x1, table)
 
 
 def reading_order(segments: list[Segment], depth: int = 0) -> list[list[Segment]]:
@@ -267,7 +268,7 @@ def join_row(row: list[Segment], page: int, flow: int, left: float, right: float
         x1=max(s.x1 for s in row),
         bottom=max(s.bottom for s in row),
         size=longest.size,
-        bold=all(s.bold for s in row if len(s.text) > 1 or len(row) == 1),
+        weight=min((s.weight for s in row if len(s.text) > 1), default=row[0].weight),
         page=page,
         flow=flow,
         left=left,
@@ -298,7 +299,7 @@ def join_lines(first: str, second: str) -> str:
 
 def starts_paragraph(previous: Line, line: Line, pitch: float) -> bool:
     """Whether ``line`` begins a new paragraph after ``previous``; ``pitch`` is the usual line distance."""
-    if abs(line.size - previous.size) > 0.08 * max(line.size, previous.size) or line.bold != previous.bold:
+    if abs(line.size - previous.size) > 0.08 * max(line.size, previous.size) or line.weight != previous.weight:
         return True
     em = line.size
     full = previous.x1 > previous.right - 2.5 * em

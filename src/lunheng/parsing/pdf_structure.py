@@ -13,20 +13,14 @@ from collections.abc import Iterator
 from statistics import median
 
 from lunheng.parsing.builder import DocumentBuilder
-from lunheng.parsing.numbering import heading_level, is_strong_heading
 from lunheng.parsing.ocr import OcrLine
 from lunheng.parsing.pdf_glyphs import Segment
+from lunheng.parsing.pdf_headings import Headings, size_bucket
 from lunheng.parsing.pdf_layout import Line, is_bullet, join_lines, page_lines, starts_paragraph
 from lunheng.parsing.pdf_tables import continuation
 from lunheng.parsing.tables import markdown_table
 from lunheng.types import BBox
 
-HEADING_RATIO = 1.12
-"""A heading's font is at least so much larger than the body's, where size alone makes it one."""
-MAX_HEADING_CHARACTERS = 120
-MAX_HEADING_LINES = 5
-MAX_LARGE_HEADING_CHARACTERS = 250
-"""Titles in a larger font may run longer."""
 MAX_CAPTION_LINES = 3
 CAPTION_DISTANCE = 2.0
 """A caption stands within so many line heights of its table."""
@@ -35,10 +29,6 @@ _CAPTION = re.compile(
     r"(?![\w%])(?!\s+(?-i:[a-z]))",
     re.I,
 )
-
-
-def squeezed(text: str) -> str:
-    return re.sub(r"\W+", "", text).casefold()
 
 
 class Structure:
@@ -53,19 +43,21 @@ class Structure:
     ) -> None:
         self._lines = joined_tables(lines)
         self._captions = _captions(self._lines)
-        self._outline = outline
+        self._headings = Headings(self._lines, outline, body_size(self._lines))
         self._recognised = recognised
         self._builder = builder
-        self._body = body_size(lines)
         self._pitch = _usual_pitch(lines)
-        self._levels = self._size_levels()
 
     def write(self) -> None:
         pending = dict(self._recognised)
-        for block in self._blocks():
+        blocks = list(self._blocks())
+        texts = [_joined(block) if block[0].table is None else "" for block in blocks]
+        levels = self._headings.levels(blocks, texts)
+        for index, (block, text) in enumerate(zip(blocks, texts, strict=True)):
             for page in sorted(p for p in pending if p < block[0].page):
                 self._write_recognised(page, pending.pop(page))
-            self._write_block(block)
+            level = levels.get(index) if id(block[0]) not in self._captions else None
+            self._write_block(block, text, level)
         for page in sorted(pending):
             self._write_recognised(page, pending[page])
 
@@ -76,8 +68,8 @@ class Structure:
                 block[-1].table is not None
                 or line.table is not None
                 or self._captions.get(id(line)) != self._captions.get(id(block[-1]))
-                or self._is_heading_line(line) != self._is_heading_line(block[-1])
-                or starts_paragraph(block[-1], line, self._pitch.get(_bucket(line.size), line.height))
+                or self._headings.is_heading_line(line) != self._headings.is_heading_line(block[-1])
+                or starts_paragraph(block[-1], line, self._pitch.get(size_bucket(line.size), line.height))
             ):
                 yield block
                 block = []
@@ -85,17 +77,12 @@ class Structure:
         if block:
             yield block
 
-    def _is_heading_line(self, line: Line) -> bool:
-        return (line.page, squeezed(line.text)) in self._outline or is_strong_heading(line.text)
-
-    def _write_block(self, block: list[Line]) -> None:
+    def _write_block(self, block: list[Line], text: str, level: int | None) -> None:
         if block[0].table is not None:
             self._write_table(block[0])
             return
-        text = _joined(block)
         page = block[0].page
         bbox = _bbox([line for line in block if (line.page, line.flow) == (page, block[0].flow)])
-        level = self._heading_level(block, text) if id(block[0]) not in self._captions else None
         if level is not None:
             self._builder.heading(text, level, page=page, bbox=bbox)
         else:
@@ -108,42 +95,9 @@ class Structure:
             "table", markdown_table(line.table.rows), page=line.page, bbox=_bbox([line]), caption=caption or None
         )
 
-    def _heading_level(self, block: list[Line], text: str) -> int | None:
-        first = block[0]
-        outlined = self._outline.get((first.page, squeezed(text)))
-        if outlined is not None:
-            return outlined
-        if len(block) > MAX_HEADING_LINES or len(text) > MAX_LARGE_HEADING_CHARACTERS:
-            return None
-        if not any(c.isalpha() for c in text):
-            return None
-        by_size = self._levels.get(_bucket(first.size))
-        if by_size is not None and not text.endswith(("。", "，", ",", ";", "；")):
-            return by_size
-        if len(text) > MAX_HEADING_CHARACTERS:
-            return None
-        numbered = heading_level(text)
-        if numbered is not None and len(block) == 1 and (first.bold or is_strong_heading(text)):
-            return min(len(self._levels) + 1, 6) if not is_strong_heading(text) else numbered
-        stands_alone = len(block) == 1 and first.x1 < first.right - 0.15 * (first.right - first.left)
-        if first.bold and stands_alone and len(text) <= 60 and not text.endswith(("。", ".", "，", ",", ":", "：")):
-            return min(len(self._levels) + 1, 6)
-        return None
-
-    def _size_levels(self) -> dict[int, int]:
-        """Heading level by font size: the sizes plainly above the body's, largest first, that little text has."""
-        amount: Counter[int] = Counter()
-        for line in self._lines:
-            amount[_bucket(line.size)] += len(line.text)
-        total = sum(amount.values())
-        large = sorted(
-            (s for s, n in amount.items() if s > _bucket(self._body * HEADING_RATIO) and n < 0.3 * total), reverse=True
-        )
-        return {size: min(i + 1, 6) for i, size in enumerate(large)}
-
     def _write_recognised(self, page: int, found: list[OcrLine]) -> None:
         segments = [
-            Segment(o.text, o.bbox[0], o.bbox[1], o.bbox[2], o.bbox[3], o.bbox[3] - o.bbox[1], False) for o in found
+            Segment(o.text, o.bbox[0], o.bbox[1], o.bbox[2], o.bbox[3], o.bbox[3] - o.bbox[1], 0) for o in found
         ]
         confidence = {o.text: o.confidence for o in found}
         lines = page_lines(segments, page)
@@ -243,16 +197,11 @@ def _joined(lines: list[Line]) -> str:
     return text.replace("\u00ad", "-" if text.endswith("\u00ad") else "")
 
 
-def _bucket(size: float) -> int:
-    """Half points: fonts are drawn with rounding noise."""
-    return round(size * 2)
-
-
 def body_size(lines: list[Line]) -> float:
     """The font size that most of the text has, in points."""
     amount: Counter[int] = Counter()
     for line in lines:
-        amount[_bucket(line.size)] += len(line.text)
+        amount[size_bucket(line.size)] += len(line.text)
     return amount.most_common(1)[0][0] / 2 if amount else 10.0
 
 
@@ -262,8 +211,8 @@ def _usual_pitch(lines: list[Line]) -> dict[int, float]:
     for a, b in itertools.pairwise(line for line in lines if line.table is None):
         if a.page == b.page and a.flow == b.flow and 0 < b.top - a.top < 3 * a.height:
             distances[0].append(b.top - a.top)
-            if _bucket(a.size) == _bucket(b.size):
-                distances.setdefault(_bucket(a.size), []).append(b.top - a.top)
+            if size_bucket(a.size) == size_bucket(b.size):
+                distances.setdefault(size_bucket(a.size), []).append(b.top - a.top)
     return {size: median(found) for size, found in distances.items() if found}
 
 

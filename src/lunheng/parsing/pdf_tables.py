@@ -286,7 +286,7 @@ def usual_size(segments: list[Segment]) -> float:
 
 
 def bold_header(header: list[Segment], inside: list[Segment]) -> bool:
-    return bool(header) and all(s.bold for s in header) and not all(s.bold for s in inside)
+    return bool(header) and min(s.weight for s in header) > min(s.weight for s in inside)
 
 
 def continuation(table: Table, following: Table) -> list[list[str]] | None:
