@@ -71,6 +71,25 @@ class ChunkingSettings(_Section):
     size: int | None = Field(None, ge=16, le=8192)
     """Tokens of the embedder, lowered to its window where larger; None: by domain (see chunking/presets.py)."""
     overlap: int = Field(40, ge=0)
+    tokenizer: Literal["model", "cl100k"] = "model"
+    """What counts the tokens: the embedder's tokenizer, or OpenAI's (extra ``cl100k``) within the embedder's window."""
+    context: Literal["auto", "none", "headings", "sentence", "llm"] = "auto"
+    """What stands before each chunk where it is embedded and indexed: nothing; its title and headings; those and the
+    first sentence above it; or those and a line by the language model. ``auto``: as the strategy has it."""
+    heading_level: int = Field(0, ge=0, le=6)
+    """``structure`` never joins sections across a heading of this level or above; 0: the highest level that has two."""
+    child_size: int = Field(128, ge=16)
+    """``parent_child`` searches pieces of so many tokens, and gives their parents of ``size`` to the answer."""
+    boundaries: Literal["embeddings", "llm"] = "embeddings"
+    """What proposes where ``semantic`` cuts: the distance of neighbouring sentences, or the language model."""
+    breakpoint: Literal["percentile", "standard_deviation", "interquartile", "gradient", "absolute"] = "percentile"
+    """How a distance is found to be large; see chunking/breakpoints.py."""
+    threshold: float | None = Field(None, ge=0)
+    """In the unit of ``breakpoint``; by default what is usual for it."""
+    buffer: int = Field(1, ge=0, le=10)
+    """Sentences before and after that are read together with each."""
+    min_size: int = Field(64, ge=0)
+    """Tokens that a piece of ``semantic`` has at the least, where the text allows."""
 
 
 class RetrievalSettings(_Section):

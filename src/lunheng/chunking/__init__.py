@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lunheng.chunking.cut import Cut, cut_document
@@ -29,7 +30,10 @@ STRATEGIES = {
     "recursive": "lunheng.chunking.recursive:RecursiveChunker",
     "fixed": "lunheng.chunking.fixed:FixedChunker",
     "code": "lunheng.chunking.code:CodeChunker",
+    "contextual": "lunheng.chunking.structure:StructureChunker",
 }
+CONTEXT_OF = {"contextual": "sentence"}
+"""What ``chunking.context = "auto"`` is for a strategy that does not leave it to its chunker."""
 
 __all__ = [
     "STRATEGIES",
@@ -71,6 +75,20 @@ def make_strategy(name: str, parts: ChunkingParts) -> Chunker:
     Raises:
         ConfigError: as ``make_chunker``.
     """
+    if name == "auto":  # each strategy that it chooses has its own context
+        return _load(name, parts)
+    context = CONTEXT_OF.get(name, "auto") if parts.settings.context == "auto" else parts.settings.context
+    if context in ("auto", "headings"):
+        return _load(name, parts)
+    from lunheng.chunking.context import FirstSentences, WithLines, WithoutHeadings, WrittenLines, room_for_line
+
+    if context == "none":
+        return WithoutHeadings(_load(name, parts), parts)
+    lines = WrittenLines(parts.need_llm('chunking.context = "llm"')) if context == "llm" else FirstSentences()
+    return WithLines(_load(name, replace(parts, cap=parts.cap - room_for_line(parts.cap))), parts, lines)
+
+
+def _load(name: str, parts: ChunkingParts) -> Chunker:
     place = STRATEGIES.get(name, name)
     module_name, _, class_name = place.partition(":")
     if not class_name:

@@ -45,6 +45,30 @@ class Draft:
     """The ids of the clauses that it refers to."""
 
 
+def _chunk_id(document: Document, content_hash: str, start: int, end: int, prefix: str) -> str:
+    return content_id(document.id, content_hash, str(start), str(end), prefix)
+
+
+def with_prefix(chunk: Chunk, document: Document, prefix: str, tokenizer: Tokenizer) -> Chunk:
+    """``chunk`` with another prefix, and with what follows from it."""
+    if prefix == chunk.prefix:
+        return chunk
+    changed = replace(chunk, prefix=prefix)
+    digest = content_id(changed.full_text)
+    metadata = replace(chunk.metadata, token_count=tokenizer.count(changed.full_text), content_hash=digest)
+    return replace(changed, metadata=metadata, id=_chunk_id(document, digest, chunk.start, chunk.end, prefix))
+
+
+def shortened(line: str, tokenizer: Tokenizer, allowed: int) -> str:
+    """``line`` on one line and within ``allowed`` tokens, with … where it had to be cut; empty where nothing fits."""
+    line = " ".join(line.split())
+    if allowed > 0 and tokenizer.count(line) <= allowed:
+        return line
+    spans = tokenizer.spans(line)
+    cut = line[: spans[allowed - 2][1]].rstrip() + "…" if len(spans) > allowed - 2 > 0 else ""
+    return cut if tokenizer.count(cut) <= allowed else ""
+
+
 def count_words(text: str) -> int:
     """Words; each Chinese or Japanese character counts as one."""
     return len(_WORD.findall(text))
@@ -53,8 +77,10 @@ def count_words(text: str) -> int:
 class Assembler:
     """Makes the chunks of one document."""
 
-    def __init__(self, document: Document, tokenizer: Tokenizer, cap: int) -> None:
+    def __init__(self, document: Document, tokenizer: Tokenizer, cap: int, *, headings: bool = True) -> None:
+        """``headings``: whether the title and the heading path stand before each chunk."""
         self.document = document
+        self._headings = headings
         self.tokens = TokenMap(document.text, tokenizer)
         self.cap = cap
         self._tokenizer = tokenizer
@@ -73,6 +99,8 @@ class Assembler:
 
     def prefix(self, start: int) -> str:
         """The title and headings that stand above what is at ``start``, outermost first, within its share."""
+        if not self._headings:
+            return ""
         inside = self.elements_in(start, start + 1)
         path = self.document.elements[inside[0]].heading_path if inside else ()
         if inside and self.document.elements[inside[0]].kind == "heading" and not path:
@@ -98,10 +126,7 @@ class Assembler:
                 return joined
         if not path:
             return ""
-        last = " ".join(path[-1].split())
-        spans = self._tokenizer.spans(last)
-        cut = last[: spans[allowed - 2][1]].rstrip() + "…" if len(spans) > allowed - 2 > 0 else ""
-        return cut if self._tokenizer.count(cut) <= allowed else ""
+        return shortened(path[-1], self._tokenizer, allowed)
 
     def budget(self, start: int, header: str = "", path: tuple[str, ...] | None = None) -> int:
         """Tokens left for text that begins at ``start``, after its prefix."""
@@ -188,7 +213,7 @@ class Assembler:
             extra=document.extra,
         )
         return Chunk(
-            id=content_id(document.id, metadata.content_hash, str(draft.start), str(draft.end), prefix),
+            id=_chunk_id(document, metadata.content_hash, draft.start, draft.end, prefix),
             text=text,
             start=draft.start,
             end=draft.end,

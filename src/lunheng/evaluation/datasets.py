@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,14 @@ class RetrievalDataset:
     def judged(self) -> tuple[Query, ...]:
         """The queries that have a relevant passage; the others have no defined score (as in trec_eval)."""
         return tuple(q for q in self.queries if any(grade > 0 for grade in self.qrels.get(q.id, {}).values()))
+
+    def first_passages(self, count: int) -> RetrievalDataset:
+        """The set of the first ``count`` passages, with the queries whose relevant passages are all among them."""
+        passages = self.passages[:count]
+        kept = {p.id for p in passages}
+        queries = tuple(q for q in self.judged if {p for p, g in self.qrels[q.id].items() if g > 0} <= kept)
+        qrels = {q.id: {p: g for p, g in self.qrels[q.id].items() if p in kept} for q in queries}
+        return replace(self, passages=passages, queries=queries, qrels=qrels)
 
 
 def load_dataset(folder: Path | str, corpus: Path | str | None = None) -> RetrievalDataset:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lunheng.evaluation.datasets import RetrievalDataset
+from lunheng.evaluation.datasets import Query, RetrievalDataset
 from lunheng.evaluation.retrieval_metrics import hit_at_1, mrr_at_k, ndcg_at_k, recall_at_k
 from lunheng.evaluation.statistics import Interval, bootstrap_interval
 
@@ -55,11 +55,21 @@ def evaluate_retrieval(
     ``search`` may give fewer than ``k``; a passage that it gives twice counts where it stands first (several chunks
     of one passage are one passage). ``progress`` gets (done, all) after each query.
     """
+    return evaluate_rankings(lambda query: search(query.text, k), dataset, k, progress)
+
+
+def evaluate_rankings(
+    rank: Callable[[Query], list[str]],
+    dataset: RetrievalDataset,
+    k: int = 10,
+    progress: Callable[[int, int], None] | None = None,
+) -> RetrievalReport:
+    """``evaluate_retrieval`` of what ranks passages for a whole query, its id included."""
     judged = dataset.judged
     scores: dict[str, list[float]] = {name: [] for name in (f"ndcg@{k}", f"recall@{k}", f"mrr@{k}", "hit@1")}
     start = time.perf_counter()
     for done, query in enumerate(judged, 1):
-        ranked = list(dict.fromkeys(search(query.text, k)))[:k]
+        ranked = list(dict.fromkeys(rank(query)))[:k]
         grades = dataset.qrels[query.id]
         scores[f"ndcg@{k}"].append(ndcg_at_k(ranked, grades, k))
         scores[f"recall@{k}"].append(recall_at_k(ranked, grades, k))
