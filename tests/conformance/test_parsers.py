@@ -12,7 +12,7 @@ from lunheng.testing import parser as suite
 from lunheng.testing.samples import MAKERS, STORIES, Sample
 from lunheng.types import Document, Limits
 
-BINARY = ("pdf", "docx", "pptx", "xlsx", "zip", "epub", "odt", "odp")
+BINARY = ("pdf", "docx", "pptx", "xlsx", "zip", "epub", "odt", "odp", "rtf", "msg")
 
 
 def parse(path: Path) -> Document:

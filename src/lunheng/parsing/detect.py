@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,20 +84,26 @@ _TEXT_SUFFIXES = {
     "eml": "eml",
     **{suffix: suffix for suffix in CODE_SUFFIXES},
 }
-SUFFIXES = frozenset(_TEXT_SUFFIXES) | {
-    "pdf",
-    "docx",
-    "pptx",
-    "xlsx",
-    "xlsm",
-    "xlsb",
-    "xls",
-    "ods",
-    "odt",
-    "odp",
-    "epub",
-    "zip",
-}
+SUFFIXES = frozenset(_TEXT_SUFFIXES) | frozenset(
+    [
+        "pdf",
+        "docx",
+        "pptx",
+        "xlsx",
+        "xlsm",
+        "xlsb",
+        "xls",
+        "ods",
+        "odt",
+        "odp",
+        "epub",
+        "zip",
+        "rtf",
+        "doc",
+        "ppt",
+        "msg",
+    ]
+)
 """File name endings, without the dot, that a folder scan should offer to ``parse_file``."""
 
 _ZIP_MEMBERS = (
@@ -125,7 +132,6 @@ _MAGIC = (
     (b"GIF8", "gif"),
     (b"II*\x00", "tiff"),
     (b"MM\x00*", "tiff"),
-    (b"{\\rtf", "rtf"),
     (b"\x1f\x8b", "gzip"),
     (b"7z\xbc\xaf'\x1c", "7z"),
     (b"Rar!", "rar"),
@@ -170,7 +176,7 @@ def detect(source: Path) -> Detected:
     suffix = source.suffix.lower().lstrip(".") or source.name.lower()
     found = _binary_format(source, head) or _text_format(source, head, suffix)
     named = _TEXT_SUFFIXES.get(suffix, _SAME.get(suffix, suffix))
-    known = suffix in SUFFIXES or suffix in _SAME or suffix in {"doc", "ppt", "rtf", "png", "gif", "zip"}
+    known = suffix in SUFFIXES or suffix in _SAME or suffix in {"png", "gif"}
     if known and named != found:
         return Detected(found, f"it is named .{suffix} but holds {found}; parsed as {found}")
     return Detected(found)
@@ -179,6 +185,8 @@ def detect(source: Path) -> Detected:
 def _binary_format(source: Path, head: bytes) -> str | None:
     if b"%PDF-" in head[:1024]:
         return "pdf"
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{\\rtf"):
+        return "rtf"
     if head.startswith(b"PK\x03\x04"):
         return _zip_format(source)
     if head.startswith(b"PK\x05\x06"):
@@ -214,15 +222,25 @@ def _zip_format(source: Path) -> str:
 
 
 def _ole_format(source: Path) -> str:
-    data = source.read_bytes()
+    names = _ole_names(source)
     for stream, name in _OLE_STREAMS:
-        if stream.encode("utf-16-le") in data:
+        if stream in names:
             if name == "encrypted":
                 raise EncryptedError(f"{source}: the file is locked with a password; save it without one")
-            if name == "xls":
-                return name
-            raise _unsupported(source, name)
+            return name
     raise _unsupported(source, "an OLE container")
+
+
+def _ole_names(source: Path) -> set[str]:
+    """The streams at the top of an OLE container; in a damaged one, the known names that occur anywhere."""
+    import olefile
+
+    try:
+        with olefile.OleFileIO(source) as container:
+            return {str(path[0]) for path in container.listdir(streams=True, storages=True)}
+    except (OSError, ValueError, IndexError, TypeError, struct.error):
+        data = source.read_bytes()
+        return {stream for stream, _ in _OLE_STREAMS if stream.encode("utf-16-le") in data}
 
 
 def _text_format(source: Path, head: bytes, suffix: str) -> str:
@@ -236,6 +254,8 @@ def _text_format(source: Path, head: bytes, suffix: str) -> str:
     named = _TEXT_SUFFIXES.get(suffix)
     if _HTML_START.match(text) and named != "md":
         return "html"
+    if suffix == "rtf" and text.lstrip().startswith("{\\"):
+        return "rtf"  # a part of a file, as converters write it
     if _is_mail(text, named):
         return "eml"
     if (
@@ -273,9 +293,6 @@ def _is_mail(start: str, named: str | None) -> bool:
 
 def _unsupported(source: Path, name: str) -> UnsupportedFormatError:
     remedies = {
-        "doc": "save it as .docx",
-        "ppt": "save it as .pptx",
-        "rtf": "save it as .docx",
         "gzip": "unpack it and add its files",
     }
     remedy = remedies.get(name, "convert it to PDF, DOCX, HTML or text first")

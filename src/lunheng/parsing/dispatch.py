@@ -27,7 +27,7 @@ PARSERS = {
     "pptx": "pptx:PptxParser",
     "xlsx": "spreadsheet:SpreadsheetParser",
     "xlsb": "spreadsheet:SpreadsheetParser",
-    "xls": "spreadsheet:SpreadsheetParser",
+    "xls": "legacy_office:XlsParser",
     "ods": "spreadsheet:SpreadsheetParser",
     "csv": "delimited:DelimitedParser",
     "tsv": "delimited:DelimitedParser",
@@ -40,11 +40,15 @@ PARSERS = {
     "eml": "eml:EmlParser",
     "zip": "archive:ZipParser",
     "epub": "epub:EpubParser",
+    "rtf": "rtf:RtfParser",
+    "doc": "legacy_office:DocParser",
+    "ppt": "legacy_office:PptParser",
+    "msg": "msg:MsgParser",
     "odt": "odf:OdtParser",
     "odp": "odf:OdpParser",
     **dict.fromkeys(CODE_SUFFIXES, "plaintext:SourceCodeParser"),
 }
-_CONTAINERS = frozenset({"eml", "zip"})
+_CONTAINERS = frozenset({"eml", "msg", "zip"})
 """Formats that hold other files."""
 
 

@@ -12,6 +12,7 @@ from lunheng.parsing.builder import DocumentBuilder
 from lunheng.parsing.html import add_html
 from lunheng.parsing.members import MAX_DEPTH, Allowance, add_member
 from lunheng.parsing.plaintext import add_text
+from lunheng.parsing.rtf import add_rtf
 from lunheng.types import Limits
 
 
@@ -27,7 +28,7 @@ class Mail:
     date: datetime | None
     message_id: str
     bodies: tuple[tuple[str, str], ...]
-    """Parts of the body in order, each ("html" or "plain", text)."""
+    """Parts of the body in order, each ("html", "plain" or "rtf", text; that of RTF is its bytes as Latin 1)."""
     attachments: tuple[tuple[str, bytes | Mail], ...]
     """(name, content); a mail attached to an Outlook mail is a mail already."""
 
@@ -55,6 +56,8 @@ def add_mail(mail: Mail, builder: DocumentBuilder, level: int, limits: Limits, a
         part = DocumentBuilder(builder.source, builder.source_type, b"")
         if kind == "html":
             add_html(text, part, limits.max_nesting)
+        elif kind == "rtf":
+            add_rtf(text.encode("latin-1"), part)
         else:
             add_text(text, part)
         for warning in part.warnings:

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -34,6 +35,11 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
+
+
+def _remove(folder: str, owner: int) -> None:
+    if os.getpid() == owner:  # after a fork the worker and its folder are still the parent's
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Clock:
@@ -77,8 +83,9 @@ class _Worker:
 
     def __init__(self, clock: _Clock) -> None:
         self._clock = clock
-        # What it unpacks goes below a folder that outlives it only until ``close``, however it ends.
+        # What it unpacks goes below a folder that is removed however it ends.
         self._folder = tempfile.mkdtemp(prefix="lunheng-worker-")
+        self._remove_folder = weakref.finalize(self, _remove, self._folder, os.getpid())
         # -P: a file in the working directory must not stand in for a module.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "lunheng.parsing.worker"],
@@ -111,7 +118,7 @@ class _Worker:
             # It may be dying by itself, and how is worth knowing.
             self._process.wait(0.2)
         _kill(self._process)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._remove_folder()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from lunheng.testing.samples_open import make_eml, make_epub, make_ipynb, make_odp, make_odt
+from lunheng.testing.samples_open import make_eml, make_epub, make_ipynb, make_msg, make_odp, make_odt, make_rtf
 from lunheng.testing.stories import CHINESE, ENGLISH, STORIES, Sample, Story, sample, structured
 
 __all__ = ["CHINESE", "ENGLISH", "MAKERS", "STORIES", "Sample", "Story"]
@@ -269,5 +269,7 @@ MAKERS = {
     "epub": make_epub,
     "odt": make_odt,
     "odp": make_odp,
+    "rtf": make_rtf,
+    "msg": make_msg,
 }
 """One maker a format: ``MAKERS["pdf"](folder, ENGLISH)`` writes the file and says what is in it."""

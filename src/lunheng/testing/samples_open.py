@@ -1,4 +1,5 @@
-"""Sample documents in open formats, written as their standards say: notebooks, mails, e-books, OpenDocument.
+"""Sample documents in open formats, written as their standards say: notebooks, mails,
+e-books, Rich Text, OpenDocument.
 
 Called by ``samples``.
 """
@@ -6,11 +7,13 @@ Called by ``samples``.
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from lunheng.testing.ole import compound_file
 from lunheng.testing.stories import Sample, Story, sample, structured
 
 
@@ -57,6 +60,65 @@ def make_eml(folder: Path, story: Story) -> Sample:
     found = structured(story)
     found["headings"] = (*found["headings"], name)
     return sample(path, story, **found, hidden=(story.secret, "plain alternative"))
+
+
+def make_msg(folder: Path, story: Story) -> Sample:
+    """An Outlook message with the same content as the mail of ``make_eml``."""
+    path = folder / f"story-{story.language}.msg"
+    name = f"{story.items[1]}.csv"
+    people = {"0C1A": story.items[0], "5D01": "ada@example.org"}
+    recipient = _properties({"3001": "keeper", "39FE": "keeper@example.org"}, {0x0C15: 1}, 8)
+    attachment = _properties({"3707": name}, {}, 8)
+    attachment["__substg1.0_37010102"] = "\n".join(",".join(r) for r in story.table).encode()
+    hidden = f"<div style='display: none'>{escape(story.secret)}</div>"
+    texts = {"0037": story.title, "1000": "the plain alternative, which is not shown", **people}
+    # 2 March 2026, 01:30 UTC, in tenths of microseconds since 1601.
+    message = _properties(texts, {0x0039: 134169894000000000, 0x3FDE: 65001}, 32)
+    message["__substg1.0_10130102"] = f"<html><body>{_body_html(story)}{hidden}</body></html>".encode()
+    message["__recip_version1.0_#00000000"] = recipient
+    message["__attach_version1.0_#00000000"] = attachment
+    path.write_bytes(compound_file(message))
+    found = structured(story)
+    found["headings"] = (*found["headings"], name)
+    return sample(path, story, **found, hidden=(story.secret, "plain alternative"))
+
+
+def _properties(texts: dict[str, str], numbers: dict[int, int], header: int) -> dict[str, Any]:
+    table = b"".join(struct.pack("<HHIQ", 3, number, 0, value) for number, value in numbers.items())
+    streams: dict[str, Any] = {"__properties_version1.0": bytes(header) + table}
+    streams |= {f"__substg1.0_{number}001F": text.encode("utf-16-le") for number, text in texts.items()}
+    return streams
+
+
+def make_rtf(folder: Path, story: Story) -> Sample:
+    """As Word writes it: Chinese in the code page of its font, and in Unicode with a fallback."""
+    path = folder / f"story-{story.language}.rtf"
+
+    def coded(text: str) -> str:
+        return "".join(
+            c if c.isascii() else "".join(f"\\'{b:02x}" for b in c.encode("gb18030"))
+            for c in text.replace("\\", "\\\\")
+        )
+
+    def unicode(text: str) -> str:
+        return "".join(c if c.isascii() else f"\\u{ord(c) - 65536 * (ord(c) > 32767)}?" for c in text)
+
+    parts = [
+        r"{\rtf1\ansi\ansicpg1252\deff0{\fonttbl{\f0\fcharset0 Times;}{\f1\fnil\fcharset134 SimSun;}}",
+        r"{\stylesheet{\s0 Normal;}{\s1\outlinelevel0 heading 1;}{\s2 heading 2;}}",
+        rf"{{\info{{\title {unicode(story.title)}}}{{\author Ada Sample}}{{\creatim\yr2026\mo3\dy2\hr9\min30}}}}",
+        rf"{{\header\pard running header\par}}\pard\s1 {unicode(story.title)}\par",
+    ]
+    for heading, paragraphs in story.sections:
+        parts.append(rf"\pard\s2{{\f1 {coded(heading)}}}\par")
+        parts.extend(rf"\pard\s0{{\f1 {coded(p)}}}\par" for p in paragraphs)
+    parts.extend(rf"\pard{{\listtext\'b7\tab}}\ilvl0\ls1 {unicode(i)}\par" for i in story.items)
+    for row in story.table:
+        cells = "".join(rf"\pard\intbl{{\f1 {coded(c)}}}\cell" for c in row)
+        parts.append(rf"\trowd\cellx2000\cellx4000\cellx6000 {cells}\row")
+    parts.append(rf"\pard{{\v {unicode(story.secret)}}}\par}}")
+    path.write_text("\r\n".join(parts), encoding="ascii")
+    return sample(path, story, **structured(story), hidden=(story.secret, "running header"))
 
 
 def make_epub(folder: Path, story: Story) -> Sample:
