@@ -26,10 +26,11 @@ VERSION = "2"
 """Raised whenever a strategy cuts otherwise than before, so that documents are chunked again."""
 STRATEGIES = {
     "auto": "lunheng.chunking.auto:AutoChunker",
+    "code": "lunheng.chunking.code:CodeChunker",
+    "legal": "lunheng.chunking.legal:LegalChunker",
     "structure": "lunheng.chunking.structure:StructureChunker",
     "recursive": "lunheng.chunking.recursive:RecursiveChunker",
     "fixed": "lunheng.chunking.fixed:FixedChunker",
-    "code": "lunheng.chunking.code:CodeChunker",
     "contextual": "lunheng.chunking.structure:StructureChunker",
 }
 CONTEXT_OF = {"contextual": "sentence"}

@@ -138,7 +138,9 @@ class Assembler:
         if given is None:
             path = self.prefix(start)
         else:
-            path = self.path_prefix(given if not title or title in given else (title, *given))
+            # A heading that the text itself begins with is not said twice.
+            above = given[:-1] if given and self.document.text.startswith(given[-1], start) else given
+            path = self.path_prefix(above if not title or title in above else (title, *above))
         return f"{path}\n{header}" if path and header else path or header
 
     def chunks(self, drafts: Iterable[Draft]) -> list[Chunk]:

@@ -16,6 +16,8 @@ from lunheng.types import Document, Limits
 _BLANK = re.compile(r"\n[^\S\n]*\n\s*")
 _BULLET = re.compile(r"\s*(?:[-*+•·●]|\(?\d{1,3}[.)、）]|[（(][一二三四五六七八九十\d]+[)）])\s*\S")
 _ENDS_SENTENCE = re.compile(r"[。！？；：….!?:;”\"’』」)）]\s*$")
+LONGEST_TITLE = 60
+"""Characters of a first line that can be the title."""
 LONG_LINE = 100
 """Lines longer than this were not broken for width: each is a paragraph."""
 
@@ -29,6 +31,7 @@ class PlainTextParser:
         builder = DocumentBuilder(source, "txt", data)
         for warning in warnings:
             builder.warn(warning)
+        builder.title = _title(text)
         add_text(text, builder)
         return builder.build()
 
@@ -54,6 +57,17 @@ class SourceCodeParser:
         for block in re.split(r"\n[^\S\n]*\n(?=[^\s})\]])", clean_text(text)):
             builder.add("code", block)
         return builder.build()
+
+
+def _title(text: str) -> str:
+    """The title that the text opens with, or "": one short line by itself that ends no sentence and has no number."""
+    first, _, rest = clean_text(text[:1000]).lstrip().partition("\n")
+    first = first.strip()
+    alone = rest.partition("\n")[0].strip() == "" and rest.strip() != ""
+    numbered = heading_level(first) is not None or _BULLET.match(first)
+    if not alone or len(first) > LONGEST_TITLE or _ENDS_SENTENCE.search(first) or numbered:
+        return ""
+    return first
 
 
 def _add_block(builder: DocumentBuilder, block: str) -> None:

@@ -1,0 +1,137 @@
+"""Laws by article: one article a chunk, ids in one form, references resolved, flat text as good as headings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lunheng.chunking import make_chunker
+from lunheng.chunking.legal_clauses import chinese, mark_of, number_of, point_of
+from lunheng.config import ChunkingSettings
+from lunheng.parsing.builder import DocumentBuilder
+from lunheng.parsing.dispatch import parse_here
+from lunheng.parsing.tables import markdown_table
+from lunheng.testing.tokenizers import FakeTokenizer
+from lunheng.types import Chunk, Document, Limits
+
+DOCUMENTS = Path(__file__).parent / "documents"
+
+
+def split(source: str | Document, size: int = 200) -> list[Chunk]:
+    document = parse_here(DOCUMENTS / source, Limits(), "off") if isinstance(source, str) else source
+    return make_chunker(ChunkingSettings(strategy="legal", size=size), FakeTokenizer(), 1024).split(document)
+
+
+def by_id(chunks: list[Chunk]) -> dict[str, Chunk]:
+    return {c.metadata.legal_clause_id: c for c in chunks if c.metadata.legal_clause_id}
+
+
+def test_one_article_one_chunk() -> None:
+    chunks = by_id(split("图书馆条例.txt"))
+    assert list(chunks) == [
+        "第一章/第一条", "第一章/第二条", "第一章/第三条", "第二章/第四条", "第二章/第五条", "第二章/第五条之一",
+        "第二章/第六条", "第三章/第一节/第七条", "第三章/第一节/第八条", "第三章/第二节/第九条",
+        "第三章/第二节/第十条", "第四章/第十一条", "第四章/第十二条",
+    ]  # fmt: skip
+    assert chunks["第三章/第一节/第八条"].metadata.heading_path == ("第三章 管理和责任", "第一节 管理", "第八条")
+    assert chunks["第三章/第一节/第八条"].prefix == "青岚市公共图书馆条例 > 第三章 管理和责任 > 第一节 管理"
+    assert chunks["第二章/第四条"].text.endswith("（三）其他图书馆介绍的。")
+
+
+def test_references_are_ids() -> None:
+    chunks = {key.rpartition("/")[2]: c.metadata.references for key, c in by_id(split("图书馆条例.txt")).items()}
+    assert chunks["第一条"] == ("《中华人民共和国公共图书馆法》第十条",)
+    assert chunks["第二条"] == ("第一章/第二条/第一款",)  # 前款
+    assert chunks["第三条"] == ("第四章/第十二条/第二款",)
+    assert chunks["第五条"] == ("第二章/第五条/第一款", "第二章/第五条/第二款")  # 前两款
+    assert chunks["第五条之一"] == ("第二章/第五条",)  # 前条
+    assert chunks["第六条"] == ("第二章/第四条", "第二章/第五条")  # 第四条至第五条
+    assert chunks["第九条"] == ("第二章/第四条/第一款/第二项",)
+
+
+def test_an_english_act() -> None:
+    chunks = by_id(split("harbour-act.txt"))
+    assert len(chunks) == 7
+    third = chunks["Chapter 2/Article 3"].metadata
+    assert third.references == ("Chapter 3/Article 6", "Chapter 2/Article 3(3)")
+    assert third.heading_path == ("CHAPTER II", "Article 3 Permission to enter")
+    assert chunks["Chapter 1/Article 2"].metadata.references == ("Chapter 3/Article 6(2)",)
+    # The Penal Code's Article 12 is not this Act's.
+    assert chunks["Chapter 3/Article 7"].metadata.references == ("Chapter 2/Article 3(1)", "Chapter 2/Article 5")
+
+
+def test_an_article_over_the_cap_is_cut_at_its_paragraphs() -> None:
+    chunks = [c for c in split("图书馆条例.txt", 60) if "/第五条" in (c.metadata.legal_clause_id or "")]
+    ids = [c.metadata.legal_clause_id for c in chunks]
+    assert ids == ["第二章/第五条", "第二章/第五条/第二款", "第二章/第五条/第三款", "第二章/第五条之一"]
+    assert all("第五条" in c.prefix for c in chunks[1:3]) and chunks[2].text.startswith("违反前两款")
+    third = [c for c in split("harbour-act.txt", 60) if "Article 3" in (c.metadata.legal_clause_id or "")]
+    assert [c.metadata.legal_clause_id for c in third][1:] == [
+        "Chapter 2/Article 3(2)(b)",
+        "Chapter 2/Article 3(3)",
+    ] or (len(third) > 2 and all("Article 3" in c.prefix for c in third[1:]))
+
+
+def test_points_carry_the_words_that_introduce_them() -> None:
+    made = DocumentBuilder(Path("/a/law.txt"), "txt", b"x")
+    made.title = "规定"
+    made.add("paragraph", "第一条　有下列情形的，不予批准：")
+    for i in range(1, 30):
+        made.add("paragraph", f"（{chinese(i)}）申请材料第{i}部分不齐全或者与事实不符合的；")
+    chunks = split(made.build(), 120)
+    assert len(chunks) > 3
+    assert all("有下列情形的，不予批准：" in c.prefix for c in chunks[1:])
+    assert chunks[1].metadata.legal_clause_id and chunks[1].metadata.legal_clause_id.startswith("第一条/第一款/第")
+
+
+def test_a_document_with_headings_and_a_table() -> None:
+    made = DocumentBuilder(Path("/a/law.docx"), "docx", b"x")
+    made.heading("收费办法", 1)
+    made.heading("第二章 标准", 2)
+    made.heading("第十二条 收费", 3)
+    made.add("paragraph", "收费标准如下表。")
+    made.add("table", markdown_table([["项目", "元"], ["停车", "5"]]), caption="表一")
+    made.add("paragraph", "第十三条　其他事项参照前条。")
+    table = next(c for c in split(made.build()) if c.kind == "table")
+    assert table.metadata.legal_clause_id == "第二章/第十二条" and table.metadata.table_caption == "表一"
+    assert split(made.build())[-1].metadata.references == ("第二章/第十二条",)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("第一百二十三条之一　本条所称", "第一百二十三条之一"),
+        ("第１２条 适用范围", "第十二条"),
+        ("第十二条规定的罚款", None),
+        ("第三编　合同", "第三编"),
+        ("第二分编 典型合同", "第二分编"),
+        ("第三款所称的费用", None),
+        ("ARTICLE IV", "Article 4"),
+        ("Section 3.2 Payment", "Section 3.2"),
+        ("§ 12 Notice", "Section 12"),
+        ("Article 5(2) applies where", None),
+        ("Section 3 applies to vessels", None),
+        ("Chapter XII Final provisions", "Chapter 12"),
+        ("Particles are small", None),
+    ],
+)
+def test_what_begins_a_clause(line: str, found: str | None) -> None:
+    mark = mark_of(line)
+    assert (mark.id if mark else None) == found
+
+
+def test_numerals() -> None:
+    for number in (1, 10, 11, 20, 99, 100, 101, 110, 123, 305, 1000, 1024, 1260):
+        assert number_of(chinese(number)) == number
+    assert (chinese(12), chinese(103), chinese(110)) == ("十二", "一百零三", "一百一十")
+    assert [number_of(n) for n in ("XIV", "IX", "１２", "一二三", "两百零五")] == [14, 9, 12, 123, 205]
+
+
+def test_points_nest() -> None:
+    path: tuple[str, ...] = ()
+    seen = []
+    for line in ("(1) a", "(a) b", "(i) c", "(ii) d", "(b) e", "(2) f", "(h) g", "(i) h"):
+        path = point_of(line, path, True) or ()
+        seen.append("".join(path))
+    assert seen == ["(1)", "(1)(a)", "(1)(a)(i)", "(1)(a)(ii)", "(1)(b)", "(2)", "(2)(h)", "(2)(i)"]
