@@ -35,7 +35,8 @@ def test_html_spans_fill_the_grid(tmp_path: Path) -> None:
         "<table><caption>表一</caption><tr><th rowspan=2>甲</th><th colspan=2>乙|丙</th></tr>"
         "<tr><td>1</td><td>2<br>3</td></tr></table>",
     )
-    (table,) = document.elements
+    caption, table = document.elements
+    assert caption.text == "表一"
     assert table.text == "| 甲 | 乙\\|丙 | 乙\\|丙 |\n| --- | --- | --- |\n| 甲 | 1 | 2<br>3 |"
     assert table.caption == "表一"
 

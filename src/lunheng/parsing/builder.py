@@ -164,6 +164,15 @@ class DocumentBuilder:
                 self._trail.append((level, element.text))
                 self._path = tuple(t for _, t in self._trail)
 
+    def caption_above(self) -> str | None:
+        """The paragraph just added, where it reads as the caption of a table that follows."""
+        from lunheng.parsing.captions import caption_kind
+
+        last = self._elements[-1] if self._elements else None
+        if last is None or last.kind != "paragraph" or last.hidden or caption_kind(last.text) != "table":
+            return None
+        return " ".join(last.text.split())
+
     def build(self) -> Document:
         """Give the document; its title is the property's, else its first heading of the top level."""
         text = JOINER.join(e.text for e in self._elements)

@@ -242,10 +242,12 @@ class _Body:
     def _grid(self, table: Any, inlines: list[Inline]) -> list[list[str]]:
         """The rows of a ``w:tbl``; a merged cell's text stands in every place that it covers."""
         rows: list[list[str]] = []
+        begun: set[int] = set()
         for row in _rows(table):
             cells: list[str] = [""] * _integer(row, "trPr/gridBefore", 0)
             for cell in _cells(row):
                 width = max(_integer(cell, "tcPr/gridSpan", 1), 1)
+                begun.add(len(cells))
                 merge = cell.find(f"{W}tcPr/{W}vMerge")
                 if merge is not None and merge.get(f"{W}val", "continue") == "continue" and rows:
                     above = rows[-1]
@@ -253,7 +255,8 @@ class _Body:
                     continue
                 cells.extend([self._cell(cell, inlines)] * width)
             rows.append(cells)
-        return rows
+        # A column in which no cell begins is a trace of how the table was drawn.
+        return [[text for at, text in enumerate(cells) if at in begun] for cells in rows]
 
     def _cell(self, cell: Any, inlines: list[Inline]) -> str:
         lines: list[str] = []

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lunheng.parsing.builder import DocumentBuilder
-from lunheng.parsing.tables import markdown_table, split_titles
+from lunheng.parsing.tables import markdown_table, one_header, split_titles
 
 Grid = list[list[str]]
 _NUMBER = re.compile(r"[-+(]?[^\w\s]{0,3}\d[\d,.]*\s*(?:%|‰|[^\W\d_]{0,3})\)?|\d{4}[-/年].*")
@@ -115,18 +115,6 @@ def _take_notes(rows: Grid) -> list[str]:
         notes.insert(0, texts[0])
         rows.pop()
     return notes
-
-
-def one_header(rows: Grid, count: int) -> Grid:
-    """Join the first ``count`` rows to one header: 收入 over 国内 gives 收入 / 国内."""
-    if count < 2 or len(rows) <= count:
-        return rows
-    width = max(map(len, rows[:count]))
-    padded = [row + [""] * (width - len(row)) for row in rows[:count]]
-    header = [
-        " / ".join(dict.fromkeys(" ".join(row[at].split()) for row in padded if row[at].strip())) for at in range(width)
-    ]
-    return [header, *rows[count:]]
 
 
 def has_header(rows: Grid) -> bool:

@@ -49,6 +49,18 @@ def split_titles(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[Sequenc
     return [], list(rows)
 
 
+def one_header(rows: list[list[str]], count: int) -> list[list[str]]:
+    """Join the first ``count`` rows to one header: 收入 over 国内 gives 收入 / 国内."""
+    if count < 2 or len(rows) <= count:
+        return rows
+    width = max(map(len, rows[:count]))
+    padded = [row + [""] * (width - len(row)) for row in rows[:count]]
+    header = [
+        " / ".join(dict.fromkeys(" ".join(row[at].split()) for row in padded if row[at].strip())) for at in range(width)
+    ]
+    return [header, *rows[count:]]
+
+
 def table_rows(markdown: str) -> list[list[str]]:
     """The cells of a table that ``markdown_table`` made, header first if it has one, marks undone."""
     lines = [line.strip() for line in markdown.split("\n") if line.strip()]
