@@ -134,7 +134,7 @@ def run_all(engines: Sequence[str], files: Sequence[Path], rounds: int, repeats:
 
 def score(truth: Truth, markdown: str) -> dict[str, Any]:
     text = plain(markdown)
-    strays, han = stray_spaces(text, truth.text)
+    strays, han = stray_spaces(text, f"{truth.text}\n{truth.filled_text}")
     found = tables_of(markdown)
     return {
         "text": max(text_similarity(text, t) for t in {truth.text, truth.filled_text}),

@@ -98,6 +98,7 @@ LOOKS: dict[str, list[tuple[Any, ...]]] = {
     "a line below each row": [("LINEBELOW", (0, 0), (-1, -1), 0.5, "black"),
                               ("LINEABOVE", (0, 0), (-1, 0), 1, "black")],
     "one rule": [("LINEBELOW", (0, 0), (-1, 0), 0.5, "black")],
+    "no rules": [],
     "bands": [("ROWBACKGROUNDS", (0, 0), (-1, -1), ["lightgrey", "whitesmoke"])],
     "bands on white": [("ROWBACKGROUNDS", (0, 1), (-1, -1), ["lightgrey", None])],
     "shaded": [GRID, ("BACKGROUND", (0, 0), (-1, 0), "lightgrey"),
@@ -118,6 +119,39 @@ def test_looks(look: str, language: str, tmp_path: Path) -> None:
     assert found.page == 1 and found.bbox is not None
     above, below = document.elements[0].bbox, document.elements[2].bbox
     assert above and below and above[3] <= found.bbox[1] + 2 and found.bbox[3] <= below[1] + 2
+
+
+@both
+def test_without_rules_wrapped_cells_are_rows_by_their_spaces(language: str, tmp_path: Path) -> None:
+    long = {"en": "under repair until the tides of spring are over", "zh": "春季大潮结束之前一直在维修，不对外开放"}
+    rows = [list(row) for row in ROWS[language]]
+    rows[2][2] = long[language]
+    wrapped = [[text(language, cell or " ") for cell in row] for row in rows]
+    for row in wrapped:
+        for cell in row:
+            cell.style.spaceAfter = 0
+    made = table(wrapped, language, colWidths=[140, 90, 120])
+    document = parse(build(tmp_path / "wrapped.pdf", [text(language), made, text(language)]))
+    assert [e.kind for e in document.elements] == ["paragraph", "table", "paragraph"]
+    assert cells(document.elements[1]) == rows
+
+
+def test_without_rules_what_looks_alike_is_no_table(tmp_path: Path) -> None:
+    """Numbered points with a wide space, a table of contents, and two columns of prose."""
+    from reportlab.pdfgen.canvas import Canvas
+
+    pdf = Canvas(str(tmp_path / "none.pdf"), pagesize=(595, 842))
+    for i in range(6):
+        pdf.drawString(60, 780 - 16 * i, f"{i + 1}.")
+        pdf.drawString(90, 780 - 16 * i, f"Point {'abc' * (i % 3 + 1)} of the warden")
+        pdf.drawString(60, 660 - 16 * i, f"Part {'x' * (i + 1)} {'.' * (60 - i)}")
+        pdf.drawString(400, 660 - 16 * i, str(3 * i + 1))
+    words = iter((PROSE["en"] + " ") * 20)
+    for column in (60, 320):
+        for i in range(20):
+            pdf.drawString(column, 540 - 14 * i, "".join(next(words) for _ in range(36)))
+    pdf.save()
+    assert tables(parse(tmp_path / "none.pdf")) == []
 
 
 def test_the_handbook() -> None:

@@ -54,6 +54,8 @@ def heading_level(line: str) -> int | None:
     for pattern, level in (*_CHINESE, *_ENGLISH):
         if match := pattern.match(line):
             rest = line[match.end() :]
+            if rest[:1] == "," or rest.lstrip()[:1].islower():
+                return None  # "Section 106, describes", "Article 5 of the law"
             # "第三章规定了……" is a sentence about a chapter: a title follows a gap, or nothing does.
             return level if not rest or rest[0] in " \u3000:：.．-—" or width <= 40 else None
     if match := _DECIMAL.match(line):

@@ -11,9 +11,10 @@ from __future__ import annotations
 import ctypes
 import re
 import unicodedata
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 
 WIDE_GAP = 0.85
 """A gap of so many line heights ends a segment."""
+DOUBTFUL_GAP = 0.5
+"""One of so many may be the space between two cells."""
 BASELINE_SHIFT = 0.5
 """A vertical move of so many line heights ends a segment (less is a sub- or superscript)."""
 BROKEN_SHARE = 0.3
@@ -57,6 +60,8 @@ class Segment:
     """Font size in points as drawn."""
     weight: int
     """0, or 1 in a face that is heavy by kind (黑体), or 2 in bold."""
+    gaps: tuple[tuple[int, float, float], ...] = ()
+    """Gaps that may part cells, though they do not part segments: the place in ``text``, where each begins and ends."""
 
     @property
     def height(self) -> float:
@@ -65,6 +70,18 @@ class Segment:
     @property
     def middle(self) -> float:
         return (self.top + self.bottom) / 2
+
+    def parted(self, borders: Sequence[float]) -> list[Segment]:
+        """It in pieces, cut at those doubtful gaps that the borders (x, left to right) pass through or nearly so."""
+        pieces, rest = [], self
+        for border in borders if self.gaps else ():
+            gap = next((g for g in rest.gaps if g[1] - self.size <= border <= g[2] + self.size), None)
+            if gap is not None:
+                at, end, start = gap
+                later = tuple((i - at, a, b) for i, a, b in rest.gaps if i > at)
+                pieces.append(replace(rest, text=rest.text[:at].rstrip(), x1=end, gaps=()))
+                rest = replace(rest, text=rest.text[at:], x0=start, gaps=later)
+        return [*pieces, rest]
 
 
 @dataclass(slots=True)
@@ -162,9 +179,12 @@ class _Reader:
             for code, space, hyphen in zip(codes[index].tolist(), spaced.tolist(), hyphened.tolist(), strict=True)
         ]
         starts = [0, *(np.flatnonzero(apart) + 1).tolist()]
+        doubtful: dict[int, list[int]] = {}
+        for i in (np.flatnonzero((gap > DOUBTFUL_GAP * tall) & ~apart) + 1).tolist():
+            doubtful.setdefault(bisect_right(starts, i) - 1, []).append(i)
         segments: list[Segment] = []
         angles: list[int] = []
-        for start, end in zip(starts, [*starts[1:], len(parts)], strict=True):
+        for k, (start, end) in enumerate(zip(starts, [*starts[1:], len(parts)], strict=True)):
             size, weight = self._font(int(index[start]), float(height[start]))
             angles.append(
                 round(self._pdfium.FPDFText_GetCharAngle(self._raw, int(index[start])) / QUARTER_TURN * 4) % 16
@@ -180,6 +200,10 @@ class _Reader:
                     float(bottom[start:end][main].max()),
                     size,
                     weight,
+                    tuple(
+                        (len("".join(parts[start:i]).lstrip()) + (parts[i][0] == " "), float(x1[i - 1]), float(x0[i]))
+                        for i in doubtful.get(k, ())
+                    ),
                 )
             )
         return self._of_main_angle(segments, angles)

@@ -286,7 +286,8 @@ def join_lines(first: str, second: str) -> str:
     if not first or not second:
         return first or second
     if first.endswith("\u00ad"):
-        return first[:-1] + second
+        word = len(first) > 1 and first[-2].isalpha() and not is_cjk(first[-2]) and second[0].islower()
+        return first[:-1] + ("" if word else "-") + second
     if first.endswith(_HYPHENS) and second[0].islower() and len(first) > 2 and first[-2].isalpha():
         return first[:-1] + second
     if is_cjk(first[-1]) and is_cjk(second[0]):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lunheng.parsing.pdf_aligned_tables import find_aligned_grids
 from lunheng.parsing.pdf_glyphs import PageText, Segment, read_page
 from lunheng.parsing.pdf_layout import is_bullet, join_lines, join_row, text_rows
 from lunheng.parsing.pdf_open_tables import find_open_grids
@@ -70,7 +71,8 @@ def read_tables(page: Any) -> tuple[PageText, list[Table]]:
             break
         grids = kept  # the borders of the others must not cut the text
     _, more, rest = take_tables(_drawn_over(find_open_grids(_outside(rules, tables), rest), rules), rest)
-    return replace(text, segments=rest), sorted([*tables, *more], key=lambda t: t.bbox[1])
+    _, aligned, rest = take_tables(_drawn_over(find_aligned_grids(rest), rules), rest)
+    return replace(text, segments=rest), sorted([*tables, *more, *aligned], key=lambda t: t.bbox[1])
 
 
 def _drawn_over(grids: list[Grid], rules: Rules) -> list[Grid]:
@@ -186,6 +188,14 @@ def _crosses_cells(box: BBox, grid: Grid) -> bool:
 
 def _fill(grid: Grid, segments: list[Segment]) -> tuple[Table, list[Segment]] | None:
     """Put the text into the cells; None if that makes no table."""
+    x0, top, x1, bottom = grid.bbox
+    segments = [
+        piece
+        for s in segments
+        for piece in (
+            s.parted(grid.xs[1:-1]) if s.gaps and top < s.middle < bottom and x0 < s.x1 and s.x0 < x1 else [s]
+        )
+    ]
     grid = split_rows(grid, _members(grid, segments))
     members = _members(grid, segments)
     first, last = _extent(grid, members)
@@ -295,6 +305,8 @@ def continuation(table: Table, following: Table) -> list[list[str]] | None:
     Columns that are merged all the way down ``following`` have no border there: its columns may be fewer, if
     the last row of ``table`` has no others.
     """
+    if len(table.rows[0]) > 1 and table.rows[0] == following.rows[0]:
+        return following.rows  # the header comes again
     places = [next((k for k, b in enumerate(table.edges) if abs(a - b) < 2 * SNAP), -1) for a in following.edges]
     if -1 in places or places != sorted(set(places)) or places[0] != 0 or places[-1] != len(table.edges) - 1:
         return None
