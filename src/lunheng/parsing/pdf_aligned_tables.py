@@ -247,7 +247,7 @@ def _record_starts(run: Sequence[_Row], filled: Sequence[set[int]], count: int) 
     """The lines with which a row of the table begins; the others go on with the cells above them.
 
     Where the spaces between lines are of two sizes, the smaller ones are within rows, provided that most lines
-    after them lack some cell; else a line goes on if it has neither the first cell nor half of the others.
+    beside them lack some cell; else a line goes on if it has neither the first cell nor half of the others.
     """
     spaces = [_space(a, b) for a, b in itertools.pairwise(run)]
     height = median(s.height for row in run for s in row)
@@ -255,6 +255,6 @@ def _record_starts(run: Sequence[_Row], filled: Sequence[set[int]], count: int) 
     if most - least > 0.2 * height:
         limit = (least + most) / 2
         close = [i for i, space in enumerate(spaces, 1) if space < limit]
-        if sum(len(filled[i]) < count for i in close) > 0.6 * len(close):
+        if sum(min(len(filled[i - 1]), len(filled[i])) < count for i in close) > 0.6 * len(close):
             return [0, *(i for i in range(1, len(run)) if i not in set(close))]
     return [0, *(i for i in range(1, len(run)) if 0 in filled[i] or 2 * len(filled[i]) > count)]
