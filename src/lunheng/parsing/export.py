@@ -80,7 +80,11 @@ def _blocks(element: Element, document: Document, said: set[str]) -> Iterator[st
     if element.role in ("comment", "speaker_notes"):
         yield "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
         return
-    if element.kind in ("table", "figure") and element.caption and element.caption not in said | {text}:
+    if (
+        element.kind in ("table", "figure")
+        and element.caption
+        and element.caption not in said | {" ".join(text.split())}
+    ):
         yield f"*{_one_line(element.caption)}*"
     if element.kind == "heading":
         yield f"{'#' * min(element.level, 6)} {text}"
@@ -92,7 +96,7 @@ def _blocks(element: Element, document: Document, said: set[str]) -> Iterator[st
         yield _BULLET.sub(r"\1- ", text)
     elif element.kind == "formula":
         yield text if text.startswith(("$", "\\[", "\\begin")) else f"$$\n{text}\n$$"
-    elif element.kind == "figure" and element.caption == text:
+    elif element.kind == "figure" and element.caption == " ".join(text.split()):
         yield f"*{_one_line(text)}*"
     elif element.kind in ("paragraph", "figure") and document.source_type not in _MARKUP_SOURCES:
         yield text if _NOTE_MARK.match(text) else _BLOCK_MARK.sub(r"\1\\\2", text)

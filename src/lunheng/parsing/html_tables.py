@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 MAX_SPAN = 1_000
-LONG_CELL = 600
+LONG_CELL = 300
+"""Text longer than this (in characters) is an article in a cell: it is not repeated over the columns that it spans."""
 _GROUPS = frozenset({"thead", "tbody", "tfoot"})
 
 
@@ -49,7 +50,7 @@ def is_data_table(table: Any) -> bool:
     nested = len(table.css("table table"))
     longest = max(len(cell.text()) for cells in rows for cell in cells)
     # Nested tables or whole articles in cells: the page is drawn with it.
-    return not nested and longest < 4 * LONG_CELL
+    return not nested and longest < 8 * LONG_CELL
 
 
 def table_grid(table: Any, text_of: Callable[[Any], str]) -> list[list[str]]:
@@ -76,10 +77,11 @@ def table_grid(table: Any, text_of: Callable[[Any], str]) -> list[list[str]]:
             fill()
             text = text_of(cell)
             begun.add(len(cells))
-            for _ in range(_span(cell, "colspan")):
+            for at in range(_span(cell, "colspan")):
+                shown = text if at == 0 or len(text) <= LONG_CELL else ""
                 if (rows := _span(cell, "rowspan")) > 1:
-                    pending[len(cells)] = (rows - 1, text)
-                cells.append(text)
+                    pending[len(cells)] = (rows - 1, shown)
+                cells.append(shown)
         fill()
         grid.append(cells[:MAX_SPAN])
     return [[text for at, text in enumerate(cells) if at in begun] for cells in grid]
