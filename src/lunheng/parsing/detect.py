@@ -70,7 +70,10 @@ _TEXT_SUFFIXES = {
     "txt": "txt",
     "text": "txt",
     "log": "txt",
-    "rst": "txt",
+    "rst": "rst",
+    "tex": "tex",
+    "latex": "tex",
+    "org": "org",
     "csv": "csv",
     "tsv": "tsv",
     "tab": "tsv",
@@ -82,6 +85,11 @@ _TEXT_SUFFIXES = {
     "xhtml": "html",
     "ipynb": "ipynb",
     "eml": "eml",
+    **{suffix: suffix for suffix in ("xml", "docbook", "jats", "tei", "fb2")},
+    "dbk": "docbook",
+    "nxml": "jats",
+    "fodt": "odt",
+    "fodp": "odp",
     **{suffix: suffix for suffix in CODE_SUFFIXES},
 }
 SUFFIXES = frozenset(_TEXT_SUFFIXES) | frozenset(
@@ -105,6 +113,9 @@ SUFFIXES = frozenset(_TEXT_SUFFIXES) | frozenset(
     ]
 )
 """File name endings, without the dot, that a folder scan should offer to ``parse_file``."""
+
+_BY_CONTENT = frozenset({"eml", "ipynb", "xml", "docbook", "jats", "tei", "fb2", "odt", "odp"})
+"""What a name alone does not make a text."""
 
 _ZIP_MEMBERS = (
     ("word/document.xml", "docx"),
@@ -143,6 +154,11 @@ _MAGIC = (
 _SAME = {"xlsm": "xlsx", "xltx": "xlsx", "docm": "docx", "dotx": "docx", "pptm": "pptx", "htm": "html", "jpg": "jpeg"}
 _HTML_START = re.compile(
     r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html|head|body)[\s>]", re.I | re.S
+)
+_XML_ROOT = re.compile(
+    r"\s*(<\?xml.{0,200}?\?>)?(?:\s|<!--.{0,4000}?-->|<\?.{0,500}?\?>|<!DOCTYPE[^>\[]{0,500}(?:\[.{0,4000}?\]\s*)?>)*"
+    r"<(?:[\w.-]+:)?([a-zA-Z_][\w.-]*)(?:\s[^>]*)?/?>",
+    re.S,
 )
 _MAIL_HEADERS = re.compile(r"\s*(?:[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*){1,200}")
 _MAIL_HEADER = re.compile(r"^([!-9;-~]+):", re.M)
@@ -254,6 +270,8 @@ def _text_format(source: Path, head: bytes, suffix: str) -> str:
     named = _TEXT_SUFFIXES.get(suffix)
     if _HTML_START.match(text) and named != "md":
         return "html"
+    if (dialect := _xml_format(source, text, named)) is not None:
+        return dialect
     if suffix == "rtf" and text.lstrip().startswith("{\\"):
         return "rtf"  # a part of a file, as converters write it
     if _is_mail(text, named):
@@ -263,7 +281,7 @@ def _text_format(source: Path, head: bytes, suffix: str) -> str:
         and (value := _json_value(source, text)) is not None
     ):
         return "ipynb" if isinstance(value, dict) and "nbformat" in value else "json"
-    if named in ("eml", "ipynb"):
+    if named in _BY_CONTENT:
         return "txt"
     return named if named and (named != "html" or "<" in text) else "txt"
 
@@ -277,6 +295,31 @@ def _json_value(source: Path, start: str) -> dict[str, Any] | list[Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, (dict, list)) else None
+
+
+def _xml_format(source: Path, start: str, named: str | None) -> str | None:
+    """The dialect of a text in XML, None for another text."""
+    root = _XML_ROOT.match(start.lstrip("\ufeff"))
+    if root is None or not (start.lstrip("\ufeff \t\r\n").startswith("<?xml") or named in (None, *_BY_CONTENT)):
+        return None
+    name, head = root.group(2), root.group(0)
+    if "opendocument" in head and name == "document":
+        return "odp" if "opendocument.presentation" in head else "odt"
+    if "docbook" in head.lower():
+        return "docbook"
+    if "NLM" in head or "JATS" in head or (name == "article" and "article-type" in head):
+        return "jats"
+    if name in ("FictionBook", "TEI", "TEI.2", "teiCorpus"):
+        return "fb2" if name == "FictionBook" else "tei"
+    if named in ("docbook", "jats", "tei", "fb2"):
+        return named
+    return "xml" if named == "xml" or root.group(1) or _ends_a_tag(source) else None
+
+
+def _ends_a_tag(source: Path) -> bool:
+    with source.open("rb") as file:
+        file.seek(max(0, source.stat().st_size - 200))
+        return bool(re.search(rb"(?:</[\w:.-]+|/)\s*>\s*$", file.read()))
 
 
 def _is_mail(start: str, named: str | None) -> bool:

@@ -1,6 +1,6 @@
 """JSON and JSON lines: each record as readable ``key: value`` lines.
 
-Called by ``dispatch`` for json and jsonl. A record is one paragraph, so a chunk holds whole records
+Called by ``dispatch`` for json and jsonl, and by the XML parser for data. A record is one paragraph, so a chunk holds whole records
 where they fit; keys are spelled as paths (``owner.name``), which is what people search for.
 """
 
@@ -28,22 +28,26 @@ class JsonParser:
             builder.warn(warning)
         value = _load(text, str(source))
         builder.title = source.stem
-        budget = _Budget(source, limits)
-        if isinstance(value, list):
-            for record in value:
-                _add_record(builder, record, "", budget)
-        elif isinstance(value, dict):
-            simple = {k: v for k, v in value.items() if not isinstance(v, (dict, list))}
-            _add_record(builder, simple, "", budget)
-            for key, inner in value.items():
-                if isinstance(inner, list) and any(isinstance(x, dict) for x in inner):
-                    for record in inner:
-                        _add_record(builder, record, key, budget)
-                elif isinstance(inner, (dict, list)):
-                    _add_record(builder, inner, key, budget)
-        else:
-            builder.add("paragraph", str(value))
+        add_value(builder, value, Budget(source, limits))
         return builder.build()
+
+
+def add_value(builder: DocumentBuilder, value: Any, budget: Budget) -> None:
+    """Add one paragraph for each record of an array, and for each top-level key of an object."""
+    if isinstance(value, list):
+        for record in value:
+            _add_record(builder, record, "", budget)
+    elif isinstance(value, dict):
+        simple = {k: v for k, v in value.items() if not isinstance(v, (dict, list))}
+        _add_record(builder, simple, "", budget)
+        for key, inner in value.items():
+            if isinstance(inner, list) and any(isinstance(x, dict) for x in inner):
+                for record in inner:
+                    _add_record(builder, record, key, budget)
+            elif isinstance(inner, (dict, list)):
+                _add_record(builder, inner, key, budget)
+    else:
+        builder.add("paragraph", str(value))
 
 
 class JsonLinesParser:
@@ -56,7 +60,7 @@ class JsonLinesParser:
         for warning in warnings:
             builder.warn(warning)
         builder.title = source.stem
-        budget = _Budget(source, limits)
+        budget = Budget(source, limits)
         bad: list[int] = []
         for number, line in enumerate(text.split("\n"), 1):
             if not line.strip():
@@ -72,7 +76,7 @@ class JsonLinesParser:
         return builder.build()
 
 
-class _Budget:
+class Budget:
     """Counts values against the limit on cells."""
 
     def __init__(self, source: Path, limits: Limits) -> None:
@@ -97,11 +101,11 @@ def _load(text: str, name: str) -> Any:
         raise ParseError(f"{name}: not valid JSON ({error}); mend it, or name it .txt or .jsonl") from error
 
 
-def _add_record(builder: DocumentBuilder, record: Any, path: str, budget: _Budget) -> None:
+def _add_record(builder: DocumentBuilder, record: Any, path: str, budget: Budget) -> None:
     builder.add("paragraph", "\n".join(_lines(record, path, budget)))
 
 
-def _lines(value: Any, path: str, budget: _Budget) -> Iterator[str]:
+def _lines(value: Any, path: str, budget: Budget) -> Iterator[str]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _lines(inner, f"{path}.{key}" if path else str(key), budget)

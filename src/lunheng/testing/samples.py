@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from lunheng.testing.samples_markup import make_docbook, make_fb2, make_jats, make_org, make_rst, make_tex
 from lunheng.testing.samples_open import make_eml, make_epub, make_ipynb, make_msg, make_odp, make_odt, make_rtf
 from lunheng.testing.stories import CHINESE, ENGLISH, STORIES, Sample, Story, sample, structured
 
@@ -271,5 +272,11 @@ MAKERS = {
     "odp": make_odp,
     "rtf": make_rtf,
     "msg": make_msg,
+    "rst": make_rst,
+    "tex": make_tex,
+    "org": make_org,
+    "docbook": make_docbook,
+    "jats": make_jats,
+    "fb2": make_fb2,
 }
 """One maker a format: ``MAKERS["pdf"](folder, ENGLISH)`` writes the file and says what is in it."""
