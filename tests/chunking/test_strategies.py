@@ -100,7 +100,7 @@ def test_a_long_table_repeats_its_header() -> None:
     assert len(tables) > 3
     assert tables[0].text.startswith("| 名称 | 数量 |\n| --- | --- |\n| 零件0 | 0 |")
     for chunk in tables[1:]:
-        assert chunk.prefix == "手册 > 库存\n| 名称 | 数量 |\n| --- | --- |"
+        assert chunk.prefix == "手册 > 库存\n表一 库存\n| 名称 | 数量 |\n| --- | --- |"
         assert chunk.text.startswith("| 零件") and chunk.text.endswith(" |")
     assert all(c.metadata.table_caption == "表一 库存" for c in tables)
     together = "\n".join(c.text for c in tables)

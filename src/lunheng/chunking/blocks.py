@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lunheng.chunking.assembly import Assembler, Draft
+from lunheng.chunking.assembly import PREFIX_SHARE, Assembler, Draft
 from lunheng.chunking.splitting import split_span
 from lunheng.types import Element
 
@@ -60,11 +60,30 @@ def special_drafts(assembler: Assembler, block: Block) -> Iterator[Draft]:
     start, end = elements[block.first].start, elements[block.last - 1].end
     if block.kind == "table":
         yield from table_drafts(assembler, start, elements[block.last - 1])
-    elif assembler.tokens.count(start, end) <= assembler.budget(start):
-        yield Draft(start, end, block.kind)
-    else:
-        for span in split_span(assembler.tokens, start, end, assembler.budget(start)):
-            yield Draft(*span, block.kind)
+        return
+    caption = caption_of(assembler, elements[block.last - 1])
+    for span in split_span(assembler.tokens, start, end, assembler.budget(start, caption)):
+        yield Draft(*span, block.kind, caption)
+
+
+def caption_of(assembler: Assembler, element: Element) -> str:
+    """What a table's or figure's caption adds to its prefix: nothing where it is long or stands in the text."""
+    caption = " ".join((element.caption or "").split())
+    long = assembler.tokens.tokenizer.count(caption) > assembler.cap // PREFIX_SHARE
+    return "" if long or caption in element.text or caption in assembler.prefix(element.start) else caption
+
+
+def row_header(assembler: Assembler, table: Element) -> str:
+    """What stands over the rows of a table where they are apart from it: its caption and its header.
+
+    Nothing where that would leave less than half of the cap to the rows.
+    """
+    header = "\n".join(table.text.split("\n")[:2])
+    caption = caption_of(assembler, table)
+    for repeated in (f"{caption}\n{header}" if caption else header, header):
+        if assembler.budget(table.start, repeated) * MIN_ROW_SHARE >= assembler.cap:
+            return repeated
+    return ""
 
 
 def table_drafts(assembler: Assembler, start: int, table: Element) -> Iterator[Draft]:
@@ -73,28 +92,23 @@ def table_drafts(assembler: Assembler, start: int, table: Element) -> Iterator[D
     ``start`` may lie before the table, at the headings that go with it.
     """
     tokens = assembler.tokens
-    if tokens.count(start, table.end) <= assembler.budget(start):
-        yield Draft(start, table.end, "table")
+    caption = caption_of(assembler, table)
+    budget = assembler.budget(start, caption)
+    if tokens.count(start, table.end) <= budget:
+        yield Draft(start, table.end, "table", caption)
         return
     lines = table.text.split("\n")
-    header = "\n".join(lines[:2])
-    repeated = header if assembler.budget(table.start, header) * MIN_ROW_SHARE >= assembler.cap else ""
+    repeated = row_header(assembler, table)
     position = table.start
     rows: list[tuple[int, int]] = []
     for line in lines:
         rows.append((position, position + len(line)))
         position += len(line) + 1
-    part_start, part_end = start, rows[min(1, len(rows) - 1)][1]
-    budget = assembler.budget(start)
+    part_start, part_end, over = start, rows[min(1, len(rows) - 1)][1], caption
     for row_start, row_end in rows[2:]:
         if tokens.count(part_start, row_end) > budget:
-            yield Draft(part_start, part_end, "table", repeated if part_start >= rows[min(2, len(rows) - 1)][0] else "")
-            part_start = row_start
+            yield Draft(part_start, part_end, "table", over)
+            part_start, over = row_start, repeated
             budget = assembler.budget(table.start, repeated)
         part_end = row_end
-    yield Draft(
-        part_start,
-        part_end,
-        "table",
-        repeated if part_start > table.start and len(rows) > 2 and part_start >= rows[2][0] else "",
-    )
+    yield Draft(part_start, part_end, "table", over)

@@ -76,7 +76,7 @@ def check_tables_apart(document: Document, chunks: list[Chunk]) -> None:
             continue
         assert len(tables) == 1
         assert all(e.kind in ("table", "heading") for e in inside)
-        assert chunk.kind == "table"
+        assert chunk.kind in ("table", "qa")
         header = tables[0].text.split("\n", 1)[0]
         assert chunk.start <= tables[0].start or header in chunk.prefix or _is_long(header, chunk)
 
