@@ -120,6 +120,7 @@ _UNIT_NAMES = {
     "km": "公里 千米 km kilometers kilometres",
     "metre": "米 m metre metres meter meters",
     "kg": "公斤 千克 kg",
+    "degree": "度 摄氏度 ℃ °c degree degrees",
 }
 _UNITS = {name: unit for unit, names in _UNIT_NAMES.items() for name in names.split()}
 _UNIT = re.compile(
@@ -150,6 +151,8 @@ class Quantity:
     unit: str = ""
     written: str = field(default="", compare=False)
     """As the text has it, unit included."""
+    at: tuple[int, int] = field(default=(0, 0), compare=False)
+    """Where it stands in the text (after NFKC), unit included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +229,7 @@ def _quantity(text: str, value: float, start: int, end: int, unit: str = "") -> 
     after = _UNIT.match(text, end)
     found = _UNITS.get(after.group(1).lower(), "") if after else ""
     end = after.end() if after and found else end
-    return Quantity(value, unit or found, text[start:end].strip())
+    return Quantity(value, unit or found, text[start:end].strip(), (start, end))
 
 
 def _quantities(text: str) -> list[Quantity]:
@@ -354,8 +357,8 @@ def _han_names(text: str) -> set[str]:
 
 
 _NEGATION = re.compile(
-    r"不(?!仅|但|断|同|少于|超过|低于|得不|管|论|过[,,]|久|妨|止)|没有|没(?!收)|无(?!论|线|人机|锡|忧)|未(?!来|婚)|禁止|严禁|切勿|非(?!常|洲)"
-    r"|\b(?:not|no|never|none|neither|nor|without|cannot|prohibited|forbidden)\b|n['’]t\b",
+    r"不(?!仅|但|断|同|少于|超过|低于|得不|管|论|过[,,]|久|妨|止)|没有|没(?!收)|无(?!论|线|人机|锡|忧)|未(?!来|婚)|禁(?!不住|得住)|切勿|拒[绝收付]|非(?!常|洲)"
+    r"|\b(?:not|no|never|none|neither|nor|without|cannot|prohibited|forbidden|banned|disallowed|refused|rejected)\b|n['’]t\b",
     re.I | re.A,
 )
 _EVERYONE = re.compile(
@@ -381,6 +384,11 @@ def negated(text: str) -> bool:
     """Whether ``text`` denies something; bounds such as 不超过 and "no more than" are no denial, nor are clauses that
     say which thing is meant."""
     return bool(_NEGATION.search(_RESTRICTION.sub(" ", _BOUNDS.sub(" ", text))))
+
+
+def denies(text: str) -> bool:
+    """Whether any word of ``text`` denies, in whatever role."""
+    return bool(_NEGATION.search(text))
 
 
 def everyone(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from lunheng.types import Message, Source
 
-Reason = Literal["missing", "denied", "in part", "nowhere", "uncited", "stranger", "rival", "elsewhere"]
+Reason = Literal["missing", "denied", "in part", "nowhere", "uncited", "stranger", "rival", "elsewhere", "outside"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ PHRASES = {
             "stranger": "问题问的是“{what}”，这处资料没有提到",
             "rival": "资料说的是另一种情况；更贴近问题的是：{what}",
             "elsewhere": "这处资料说的是别的事",
+            "outside": "资料说的是“{what}”，问题里的数不在其中",
         },
         between_reasons="；",
         extractive="（以下为资料原文摘录，未使用语言模型。）",
@@ -97,6 +98,7 @@ PHRASES = {
             "stranger": "the question is about “{what}”, which the source does not mention",
             "rival": "the source says it of another case; nearer to the question is: {what}",
             "elsewhere": "the source speaks of something else",
+            "outside": "the source speaks of “{what}”, and the number asked about is not within it",
         },
         between_reasons="; ",
         extractive="(Quoted from the documents; no language model was used.)",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lunheng.answering import facts
+from lunheng.answering import bounds, facts
 from lunheng.answering.attribution import Ground, beginning, objection
 from lunheng.answering.passages import Passage, SentenceReader, overlap
 from lunheng.answering.prompts import Reason, phrases
@@ -253,7 +253,12 @@ class _Judge:
         if (everyone := facts.everyone(sentence)) and not facts.everyone(f"{near}\n{self.question}"):
             missing.append(everyone)
         reasons = [self.words["missing"].format(what=what) for what in missing]
-        if not reasons and _opposite(sentence, evidence):
+        outside = [bounds.violated(sentence, self.question, e.passage.reading(e.best)) for e in evidence]
+        if (limit := outside[0]) and all(outside):
+            # What holds within the bound is denied of what lies outside it, and no more than that.
+            if any(facts.negated(sentence) == facts.negated(e.passage.reading(e.best)) for e in evidence):
+                reasons.append(self.words["outside"].format(what=limit))
+        elif not reasons and _opposite(sentence, evidence):
             reasons.append(self.words["denied"])
         if reasons:
             return _Judgement("unsupported", tuple(reasons))
@@ -324,6 +329,8 @@ def _opposite(sentence: str, evidence: Sequence[_Evidence]) -> bool:
     denied = facts.negated(sentence)
     for item in evidence:
         span = item.passage.reading(item.best)
+        if not denied and item.passage.chunk.kind == "table" and _in_denying_column(sentence, span):
+            continue
         if facts.negated(span) == denied:
             return False
         clauses = [c.group() for c in _CLAUSES.finditer(span) if c.group().strip()] or [span]
@@ -331,6 +338,12 @@ def _opposite(sentence: str, evidence: Sequence[_Evidence]) -> bool:
         if facts.negated(nearest) == denied or overlap(nearest, sentence) < 0.5:
             return False  # the clauses do not say the same thing: polarity cannot be compared
     return True
+
+
+def _in_denying_column(sentence: str, row: str) -> bool:
+    """Whether a cell that ``sentence`` holds stands in a column that denies (禁用作物: 黄瓜)."""
+    pairs = [part.split(": ", 1) for part in row.split("; ") if ": " in part]
+    return any(facts.negated(name) and overlap(cell, sentence) == 1 for name, cell in pairs)
 
 
 def _citation(item: _Evidence, verdict: Verdict) -> Citation:
