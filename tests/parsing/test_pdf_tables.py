@@ -12,7 +12,8 @@ import pytest
 from lunheng.errors import ParseError
 from lunheng.parsing import pdf_tables
 from lunheng.parsing.dispatch import parse_here
-from lunheng.parsing.pdf_glyphs import Segment, read_page
+from lunheng.parsing.pdf_characters import Characters
+from lunheng.parsing.pdf_glyphs import Segment
 from lunheng.parsing.pdf_tables import read_tables
 from lunheng.testing.parser import check_document
 from lunheng.types import Document, Element, Limits
@@ -426,7 +427,9 @@ def test_no_character_is_lost(path: Path) -> None:
     except pypdfium2.PdfiumError:
         pytest.skip("the file is locked with a password")
     for page in list(pdf)[:8]:
-        plain = characters(read_page(page).segments)
+        layer = Characters(page)
+        plain = characters(layer.text().segments)
+        layer.close()
         rest, found = read_tables(page)
         shown = Counter(c for t in found for row in t.rows for cell in row for c in cell if not c.isspace())
         inside = plain - characters(rest.segments)

@@ -14,13 +14,15 @@ from statistics import median
 
 import numpy as np
 
-from lunheng.parsing.pdf_glyphs import Segment, is_cjk
+from lunheng.parsing.pdf_glyphs import Segment, letters
 from lunheng.parsing.pdf_layout import MAX_DEPTH, reading_order, text_rows
 from lunheng.parsing.pdf_rows import PADDING, Grid, ends_early
 
 MIN_LINES = {2: 4}
 """Two columns alone need more lines that have both."""
 MIN_LINES_OF_MANY = 3
+MANY_LINES = 8
+"""So many show the usual spaces."""
 MIN_GAP = 0.8
 """Between two cells of one line, in line heights."""
 MAX_SPACE = 1.7
@@ -49,9 +51,12 @@ def find_aligned_grids(segments: list[Segment], depth: int = 0) -> list[Grid]:
         return []
     # One division at a time: the columns of a table would be taken for the page's.
     flows = reading_order(segments, MAX_DEPTH - 1)
-    if sum(map(_is_running, flows)) >= 2:
+    columns = sum(map(_is_running, flows))
+    if columns >= 2:
         grids = [grid for flow in flows for grid in find_aligned_grids(flow, depth + 1)]
-        return [*grids, *_grids(_outside(segments, grids))]
+        rest = _outside(segments, grids)
+        wide = sum(_cells(row) > columns for row in text_rows(rest))
+        return [*grids, *(_grids(rest) if wide >= MIN_LINES_OF_MANY else ())]
     grids = list(_grids(segments))
     flows = reading_order(_outside(segments, grids), MAX_DEPTH - 1) if grids else flows
     if len(flows) > 1:
@@ -102,19 +107,27 @@ def _parted(segments: list[Segment]) -> list[Segment]:
 def _runs(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
     """Lines one below another that have two cells or more, and the lines between that fit one column of theirs."""
     run: list[_Row] = []
+    columns: list[tuple[float, float]] = []
     for row in rows:
         cells = _cells(row)
         if run and (
             _space(run[-1], row) > _most_space(run)
             or not (cells > 1 or _goes_on(run, row))
-            or (len(run) >= MIN_LINES_OF_MANY and len(_columns([*run[1:], row])) < len(_columns(run[1:])))
+            or (len(run) >= MIN_LINES_OF_MANY and _bridges(columns, row))
         ):
             yield _trimmed(run)
-            run = []
+            run, columns = [], []
         if run or cells > 1:
+            if run:  # the first line may be a heading over several columns
+                columns = _merged([*columns, *((s.x0, s.x1) for s in row)], 0.6 * MIN_GAP * row[0].height)
             run.append(row)
     if run:
         yield _trimmed(run)
+
+
+def _bridges(columns: list[tuple[float, float]], row: _Row) -> bool:
+    """Whether a piece of the line reaches over two of the columns."""
+    return any(sum(x0 < s.x1 and s.x0 < x1 for x0, x1 in columns) > 1 for s in row)
 
 
 def _cells(row: _Row) -> int:
@@ -126,8 +139,8 @@ def _space(above: _Row, below: _Row) -> float:
 
 
 def _most_space(run: list[_Row]) -> float:
-    spaces = [_space(a, b) for a, b in itertools.pairwise(run)]
-    height = median(s.height for row in run for s in row)
+    spaces = [_space(a, b) for a, b in itertools.pairwise(run[:MANY_LINES])]
+    height = median(row[0].height for row in run[:MANY_LINES])
     return MAX_SPACE * max(height, median(spaces) if len(spaces) > 2 else 0.0)
 
 
@@ -201,12 +214,16 @@ def _is_level(row: _Row) -> bool:
 
 def _columns(run: Sequence[_Row]) -> list[tuple[float, float]]:
     """Where the columns begin and end: between strips that no line crosses."""
-    spans = sorted((s.x0, s.x1) for row in run for s in row)
     gap = MIN_GAP * median(s.height for row in run for s in row)
+    return _merged([(s.x0, s.x1) for row in run for s in row], 0.6 * gap)
+
+
+def _merged(spans: list[tuple[float, float]], gap: float) -> list[tuple[float, float]]:
     columns: list[tuple[float, float]] = []
-    for x0, x1 in spans:
-        if columns and x0 - columns[-1][1] < 0.6 * gap:
-            columns[-1] = (columns[-1][0], max(columns[-1][1], x1))
+    for x0, x1 in sorted(spans):
+        if columns and x0 - columns[-1][1] < gap:
+            if x1 > columns[-1][1]:
+                columns[-1] = (columns[-1][0], x1)
         else:
             columns.append((x0, x1))
     return columns
@@ -230,7 +247,7 @@ def _is_aligned(column: list[Segment]) -> bool:
 
 def _is_running(column: list[Segment]) -> bool:
     """Whether a column's lines end where the next one's first word had no room: prose beside the table, or columns of it."""
-    if len(column) < 4 or median(sum(2 if is_cjk(c) else 1 for c in s.text) for s in column) < RUNNING_LETTERS:
+    if len(column) < 4 or median(letters(s.text) for s in column) < RUNNING_LETTERS:
         return False
     width = max(s.x1 for s in column) - min(s.x0 for s in column)
     ended = ends_early(column, width + PADDING)

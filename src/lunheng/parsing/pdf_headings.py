@@ -58,7 +58,7 @@ class Headings:
 
     def is_heading_line(self, line: Line) -> bool:
         """Whether a line is a heading by itself, so that no paragraph takes it in."""
-        if (line.page, squeezed(line.text)) in self._outline or is_strong_heading(line.text):
+        if (self._outline and (line.page, squeezed(line.text)) in self._outline) or is_strong_heading(line.text):
             return True
         return is_article(line.text) and _stands_alone(line)
 
@@ -66,7 +66,7 @@ class Headings:
         """The level of each block that is a heading, by its index."""
         found = []
         for index, (block, text) in enumerate(zip(blocks, texts, strict=True)):
-            outlined = self._outline.get((block[0].page, squeezed(text)))
+            outlined = self._outline.get((block[0].page, squeezed(text))) if self._outline else None
             if outlined is not None or self._is_heading(block, text):
                 style = (-size_bucket(block[0].size), not self._is_bold(block[0]))
                 found.append(_Heading(index, style, heading_rank(text), outlined))

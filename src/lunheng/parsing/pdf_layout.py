@@ -11,6 +11,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ _BULLET = re.compile(
     r"(?:[·∙○–—*-]|\(?[0-9]{1,2}[.)、）]|\(?[a-zA-Z][.)]|[（(][一二三四五六七八九十0-9]{1,3}[)）])(?:\s+(?=\S)|(?<=[、）)·])(?=[^\W\d]))"
 )
 _TERMINAL = tuple("。！？；.!?:：;”」』)）…")
+_middle, _left = attrgetter("middle"), attrgetter("x0")
 _HYPHENS = ("-", "\u00ad", "\u2010")
 
 
@@ -240,16 +242,20 @@ def _fill(side: list[Segment]) -> float:
 def text_rows(segments: list[Segment]) -> list[list[Segment]]:
     """Segments of one column grouped by line, top to bottom, each left to right."""
     rows: list[list[Segment]] = []
-    for segment in sorted(segments, key=lambda s: s.middle):
-        if rows:
-            row = rows[-1]
-            anchor = max(row, key=lambda s: s.height)
-            if abs(segment.middle - anchor.middle) < 0.5 * min(max(anchor.height, 1), max(segment.height, 1) * 1.6):
-                row.append(segment)
+    anchor: Segment | None = None  # the tallest of the last row
+    for segment in sorted(segments, key=_middle):
+        if anchor is not None:
+            near = 0.5 * min(max(anchor.height, 1.0), max(segment.height, 1.0) * 1.6)
+            if abs(segment.middle - anchor.middle) < near:
+                rows[-1].append(segment)
+                if segment.height > anchor.height:
+                    anchor = segment
                 continue
         rows.append([segment])
+        anchor = segment
     for row in rows:
-        row.sort(key=lambda s: s.x0)
+        if len(row) > 1:
+            row.sort(key=_left)
     return rows
 
 

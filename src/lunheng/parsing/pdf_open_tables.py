@@ -16,7 +16,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from lunheng.parsing.pdf_glyphs import Segment, is_cjk
+from lunheng.parsing.pdf_glyphs import Segment, letters
 from lunheng.parsing.pdf_layout import text_rows
 from lunheng.parsing.pdf_rows import PADDING, Grid, ends_early
 from lunheng.parsing.pdf_rules import Rule, Rules
@@ -187,7 +187,7 @@ def _is_prose(body: list[Segment], columns: list[tuple[float, float]]) -> bool:
     lengths = []
     for left, right in columns:
         inside = [s.text for s in body if s.x0 >= left - 1 and s.x1 <= right + 1]
-        lengths.append(median(sum(2 if is_cjk(c) else 1 for c in text) for text in inside) if inside else 0)
+        lengths.append(median(letters(text) for text in inside) if inside else 0)
     return min(lengths) >= PROSE_LETTERS
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lunheng.parsing.pdf_aligned_tables import find_aligned_grids
-from lunheng.parsing.pdf_glyphs import PageText, Segment, read_page
+from lunheng.parsing.pdf_characters import Characters
+from lunheng.parsing.pdf_glyphs import PageText, Segment
 from lunheng.parsing.pdf_layout import is_bullet, join_lines, join_row, text_rows
 from lunheng.parsing.pdf_open_tables import find_open_grids
 from lunheng.parsing.pdf_rows import Grid, split_rows
@@ -64,15 +65,20 @@ def read_tables(page: Any) -> tuple[PageText, list[Table]]:
     """The text of a pypdfium2 page and its tables, in their order down the page; the text is without theirs."""
     rules = read_rules(page)
     grids = find_grids(rules)
-    while True:
-        text = read_page(page, [(b.place, b.start, b.end) for grid in grids for b in grid.borders])
-        kept, tables, rest = take_tables(grids, text.segments)
-        if len(kept) == len(grids):
-            break
-        grids = kept  # the borders of the others must not cut the text
+    characters = Characters(page)
+    try:
+        links = characters.links()
+        while True:
+            text = characters.text([(b.place, b.start, b.end) for grid in grids for b in grid.borders])
+            kept, tables, rest = take_tables(grids, text.segments)
+            if len(kept) == len(grids):
+                break
+            grids = kept  # the borders of the others must not cut the text
+    finally:
+        characters.close()
     _, more, rest = take_tables(_drawn_over(find_open_grids(_outside(rules, tables), rest), rules), rest)
     _, aligned, rest = take_tables(_drawn_over(find_aligned_grids(rest), rules), rest)
-    return replace(text, segments=rest), sorted([*tables, *more, *aligned], key=lambda t: t.bbox[1])
+    return replace(text, segments=rest, links=links), sorted([*tables, *more, *aligned], key=lambda t: t.bbox[1])
 
 
 def _drawn_over(grids: list[Grid], rules: Rules) -> list[Grid]:
