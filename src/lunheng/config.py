@@ -145,7 +145,8 @@ class ParsingSettings(_Section):
     max_seconds: float = _LIMITS.max_seconds
     max_memory_bytes: int = _LIMITS.max_memory_bytes
     wide_sheet_columns: int = _LIMITS.wide_sheet_columns
-    ocr: Literal["auto", "off", "rapidocr"] = "auto"
+    ocr: Literal["auto", "off", "rapidocr", "tesseract"] = "auto"
+    """Which engine recognises pages without a text layer, and pictures; ``auto``: the first that is installed."""
 
     def limits(self) -> Limits:
         """The limits that each parse runs under."""

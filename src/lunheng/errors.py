@@ -20,8 +20,8 @@ class ConfigError(LunhengError):
 class MissingExtraError(LunhengError):
     """A part is not installed."""
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} is not installed; run: pip install 'lunheng[{extra}]'")
+    def __init__(self, what: str, extra: str, remedy: str | None = None) -> None:
+        super().__init__(f"{what} is not installed; run: " + (remedy or f"pip install 'lunheng[{extra}]'"))
         self.extra = extra
 
 
@@ -39,6 +39,10 @@ class EncryptedError(ParseError):
 
 class UnsupportedFormatError(ParseError):
     """No parser reads this type of file."""
+
+
+class NoTextError(UnsupportedFormatError):
+    """A picture without any text: there is nothing in it to find again."""
 
 
 class ModelError(LunhengError):

@@ -22,7 +22,7 @@ Verdict = Literal["supported", "partly", "unsupported"]
 Role = Literal["system", "user", "assistant"]
 EmbedKind = Literal["query", "passage"]
 BBox = tuple[float, float, float, float]
-"""Left, top, right, bottom in PDF points from the page's top left corner."""
+"""Left, top, right, bottom in PDF points from the top left corner of the page as it is shown; of a picture, in its pixels."""
 
 EVERYONE = "*"
 """The grant that every principal holds."""

@@ -37,10 +37,10 @@ def test_text_named_as_a_container(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"\x89PNG\r\n\x1a\n" + b"\0" * 100,
+        b"7z\xbc\xaf'\x1c" + b"\0" * 100,
         b"\x7fELF" + b"\0" * 100,
         bytes(range(256)) * 4,
-        b"\xff\xd8\xff\xe0" + b"\1" * 50,
+        b"Rar!\x1a\x07" + b"\1" * 50,
     ],
 )
 def test_binary_data_is_refused(tmp_path: Path, data: bytes) -> None:

@@ -203,20 +203,6 @@ def test_a_real_two_column_page_is_in_order() -> None:
     assert "- ment" not in text
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("turns", [90, 180, 270])
-def test_scans_that_lie_on_their_side_are_turned(turns: int, tmp_path: Path) -> None:
-    pytest.importorskip("rapidocr", reason="needs the extra 'ocr'")
-    import pypdfium2
-
-    pdf = pypdfium2.PdfDocument(make_pdf(tmp_path, ENGLISH).path)
-    picture = pdf[1].render(scale=150 / 72).to_pil().convert("RGB").rotate(turns, expand=True)
-    picture.save(tmp_path / "scan.pdf", resolution=150)
-    pdf.close()
-    text = "".join(parse(tmp_path / "scan.pdf", "auto").text.split())
-    assert "".join(ENGLISH.sections[1][1][0].split())[:60] in text
-
-
 def headed(path: Path, parts: list[tuple[str, str, float]], stroked: bool = False) -> Document:
     """A page of (text, font, size); a text without a font is a paragraph of three lines in the body's."""
     from lunheng.testing.fonts import embedded_font

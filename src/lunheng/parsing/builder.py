@@ -84,6 +84,8 @@ class DocumentBuilder:
         *,
         page: int | None = None,
         bbox: BBox | None = None,
+        is_ocr: bool = False,
+        ocr_confidence: float | None = None,
         hidden: bool = False,
         links: Iterable[tuple[str, str]] = (),
     ) -> None:
@@ -97,7 +99,16 @@ class DocumentBuilder:
         while self._trail and self._trail[-1][0] >= level:
             self._trail.pop()
         self._path = tuple(t for _, t in self._trail)
-        self.add("heading", text, level=level, page=page, bbox=bbox, links=links)
+        self.add(
+            "heading",
+            text,
+            level=level,
+            page=page,
+            bbox=bbox,
+            is_ocr=is_ocr,
+            ocr_confidence=ocr_confidence,
+            links=links,
+        )
         self._trail.append((level, text))
         self._path = tuple(t for _, t in self._trail)
 

@@ -92,25 +92,32 @@ _TEXT_SUFFIXES = {
     "fodp": "odp",
     **{suffix: suffix for suffix in CODE_SUFFIXES},
 }
-SUFFIXES = frozenset(_TEXT_SUFFIXES) | frozenset(
-    [
-        "pdf",
-        "docx",
-        "pptx",
-        "xlsx",
-        "xlsm",
-        "xlsb",
-        "xls",
-        "ods",
-        "odt",
-        "odp",
-        "epub",
-        "zip",
-        "rtf",
-        "doc",
-        "ppt",
-        "msg",
-    ]
+PICTURES = frozenset({"png", "jpeg", "tiff", "bmp", "gif", "webp"})
+SUFFIXES = (
+    frozenset(_TEXT_SUFFIXES)
+    | PICTURES
+    | frozenset(
+        [
+            "jpg",
+            "tif",
+            "pdf",
+            "docx",
+            "pptx",
+            "xlsx",
+            "xlsm",
+            "xlsb",
+            "xls",
+            "ods",
+            "odt",
+            "odp",
+            "epub",
+            "zip",
+            "rtf",
+            "doc",
+            "ppt",
+            "msg",
+        ]
+    )
 )
 """File name endings, without the dot, that a folder scan should offer to ``parse_file``."""
 
@@ -143,6 +150,8 @@ _MAGIC = (
     (b"GIF8", "gif"),
     (b"II*\x00", "tiff"),
     (b"MM\x00*", "tiff"),
+    (b"II+\x00", "tiff"),
+    (b"MM\x00+", "tiff"),
     (b"\x1f\x8b", "gzip"),
     (b"7z\xbc\xaf'\x1c", "7z"),
     (b"Rar!", "rar"),
@@ -151,7 +160,17 @@ _MAGIC = (
     (b"MZ", "a Windows program"),
     (b"SQLite format 3", "an SQLite database"),
 )
-_SAME = {"xlsm": "xlsx", "xltx": "xlsx", "docm": "docx", "dotx": "docx", "pptm": "pptx", "htm": "html", "jpg": "jpeg"}
+_BITMAP_HEADERS = tuple(size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124))
+_SAME = {
+    "tif": "tiff",
+    "xlsm": "xlsx",
+    "xltx": "xlsx",
+    "docm": "docx",
+    "dotx": "docx",
+    "pptm": "pptx",
+    "htm": "html",
+    "jpg": "jpeg",
+}
 _HTML_START = re.compile(
     r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html|head|body)[\s>]", re.I | re.S
 )
@@ -192,7 +211,7 @@ def detect(source: Path) -> Detected:
     suffix = source.suffix.lower().lstrip(".") or source.name.lower()
     found = _binary_format(source, head) or _text_format(source, head, suffix)
     named = _TEXT_SUFFIXES.get(suffix, _SAME.get(suffix, suffix))
-    known = suffix in SUFFIXES or suffix in _SAME or suffix in {"png", "gif"}
+    known = suffix in SUFFIXES or suffix in _SAME
     if known and named != found:
         return Detected(found, f"it is named .{suffix} but holds {found}; parsed as {found}")
     return Detected(found)
@@ -211,7 +230,14 @@ def _binary_format(source: Path, head: bytes) -> str | None:
         return _ole_format(source)
     for magic, name in _MAGIC:
         if head.startswith(magic):
+            if name in PICTURES:
+                return name
             raise _unsupported(source, name)
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "webp"
+    # BM begins many a text: a bitmap says its own size, or none, and where its pixels begin.
+    if head.startswith(b"BM") and len(head) > 26 and head[6:10] == bytes(4) and head[14:18] in _BITMAP_HEADERS:
+        return "bmp"
     return None
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lunheng.errors import LimitError, LunhengError, ParseError
-from lunheng.parsing.detect import CODE_SUFFIXES, detect
+from lunheng.parsing.detect import CODE_SUFFIXES, PICTURES, detect
 from lunheng.parsing.hashing import hash_file
 from lunheng.parsing.metadata import apply_metadata, read_sidecar, with_file_times
 from lunheng.types import Document, Limits
@@ -50,10 +50,13 @@ PARSERS = {
     "msg": "msg:MsgParser",
     "odt": "odf:OdtParser",
     "odp": "odf:OdpParser",
+    **dict.fromkeys(PICTURES, "image:ImageParser"),
     **dict.fromkeys(CODE_SUFFIXES, "plaintext:SourceCodeParser"),
 }
 _CONTAINERS = frozenset({"eml", "msg", "zip"})
 """Formats that hold other files."""
+_RECOGNISED = frozenset({"pdf", *PICTURES})
+"""Formats whose parsers take the setting parsing.ocr."""
 
 
 def find_parser(format_name: str, ocr: str = "auto", allowance: Allowance | None = None) -> Parser:
@@ -64,7 +67,7 @@ def find_parser(format_name: str, ocr: str = "auto", allowance: Allowance | None
     if format_name in _CONTAINERS:
         parser = parser_class(ocr=ocr, allowance=allowance)
     else:
-        parser = parser_class(ocr=ocr) if format_name == "pdf" else parser_class()
+        parser = parser_class(ocr=ocr) if format_name in _RECOGNISED else parser_class()
     return parser
 
 

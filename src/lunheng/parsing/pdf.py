@@ -8,28 +8,39 @@ the outline) is decided at the end over its lines (``pdf_structure``).
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from lunheng.errors import EncryptedError, LimitError, ParseError
 from lunheng.parsing.builder import DocumentBuilder, read_bytes
-from lunheng.parsing.ocr import OcrLine, engine_name, recognise
+from lunheng.parsing.ocr_page import even_sizes
 from lunheng.parsing.office import meaningful_title
 from lunheng.parsing.pdf_fonts import install_blank_font
-from lunheng.parsing.pdf_glyphs import PageText
 from lunheng.parsing.pdf_headings import squeezed
 from lunheng.parsing.pdf_layout import Line, page_lines
 from lunheng.parsing.pdf_running import without_running_lines
-from lunheng.parsing.pdf_structure import Structure, body_size
+from lunheng.parsing.pdf_scans import ScanReader, needs_recognition, ranges
+from lunheng.parsing.pdf_structure import Place, Structure, body_size
 from lunheng.parsing.pdf_tables import read_tables
 from lunheng.types import Document, Limits
 
 _DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:([+-])(\d\d)'?(\d\d)?)?")
 
 
+@dataclass(slots=True)
+class _Pages:
+    """What was read of all pages."""
+
+    lines: list[Line] = field(default_factory=list)
+    heights: dict[int, float] = field(default_factory=dict)
+    places: dict[int, Place] = field(default_factory=dict)
+    """Of recognised pages: where a box of the upright page stands on the page."""
+
+
 class PdfParser:
-    """Reads pdf. ``ocr`` is the setting for pages without text: auto, off or rapidocr."""
+    """Reads pdf. ``ocr`` is the setting for pages without text: auto, off, rapidocr or tesseract."""
 
     def __init__(self, ocr: str = "auto") -> None:
         self._ocr = ocr
@@ -45,21 +56,18 @@ class PdfParser:
                     "split the file or raise parsing.max_pages"
                 )
             _read_properties(pdf, builder)
-            lines, pictures, heights = self._read_pages(pdf, builder, limits)
-            lines = without_running_lines(lines, heights, body_size(lines))
+            pages = self._read_pages(pdf, builder, limits)
+            even_sizes(pages.lines)
+            lines = without_running_lines(pages.lines, pages.heights, body_size(pages.lines))
             outline = _outline_levels(pdf)
         finally:
             pdf.close()
-        Structure(lines, outline, pictures, builder).write()
+        Structure(lines, outline, builder, pages.places).write()
         return builder.build()
 
-    def _read_pages(
-        self, pdf: Any, builder: DocumentBuilder, limits: Limits
-    ) -> tuple[list[Line], dict[int, list[OcrLine]], dict[int, float]]:
-        lines: list[Line] = []
-        recognised: dict[int, list[OcrLine]] = {}
-        heights: dict[int, float] = {}
-        unread: list[int] = []
+    def _read_pages(self, pdf: Any, builder: DocumentBuilder, limits: Limits) -> _Pages:
+        pages = _Pages()
+        scans = ScanReader(self._ocr, limits)
         sideways: list[int] = []
         damaged: list[int] = []
         for index in range(len(pdf)):
@@ -71,36 +79,24 @@ class PdfParser:
                 continue
             try:
                 text, tables = read_tables(page)
-                heights[number] = text.height
-                if text.sideways:
+                segments, pages.heights[number] = text.segments, text.height
+                if needs_recognition(page, text) and (found := scans.read(page, number, text)) is not None:
+                    tables, segments = found.tables()
+                    pages.heights[number], pages.places[number] = found.height, found.place
+                elif text.sideways:
                     sideways.append(number)
-                if _needs_ocr(page, text):
-                    found = self._recognise(page, limits)
-                    if found is None:
-                        unread.append(number)
-                    else:
-                        recognised[number] = found
-                        continue
-                lines.extend(page_lines(text.segments, number, tables, text.height))
+                pages.lines.extend(page_lines(segments, number, tables, pages.heights[number]))
             finally:
                 page.close()
-        if unread:
-            builder.warn(
-                f"pages {_ranges(unread)} are pictures without readable text and were not recognised; "
-                + ("OCR is off: set parsing.ocr" if self._ocr == "off" else "run: pip install 'lunheng[ocr]'")
-            )
+        for warning in scans.warnings():
+            builder.warn(warning)
         if sideways:
-            builder.warn(
-                f"text at an angle to the rest (stamps, print marks) was left out on pages {_ranges(sideways)}"
-            )
+            builder.warn(f"text at an angle to the rest (stamps, print marks) was left out on pages {ranges(sideways)}")
         if damaged:
-            builder.warn(f"pages {_ranges(damaged)} are damaged and were left out")
-        return lines, recognised, heights
-
-    def _recognise(self, page: Any, limits: Limits) -> list[OcrLine] | None:
-        if engine_name(self._ocr) is None:
-            return None
-        return recognise(page, limits.max_pixels)
+            builder.warn(f"pages {ranges(damaged)} are damaged and were left out")
+        if not pages.lines and scans.engine is None and scans.unread and self._ocr != "off":
+            raise ParseError(f"{builder.source}: {'; '.join(scans.warnings())}")
+        return pages
 
 
 def _open(data: bytes, source: Path) -> Any:
@@ -114,28 +110,6 @@ def _open(data: bytes, source: Path) -> Any:
         if getattr(error, "err_code", None) == pdfium.FPDF_ERR_PASSWORD or "password" in str(error).lower():
             raise EncryptedError(f"{source}: the PDF is locked with a password; save it without one") from error
         raise ParseError(f"{source}: a damaged or truncated PDF ({error}); fetch it again or print it anew") from error
-
-
-def _needs_ocr(page: Any, text: PageText) -> bool:
-    """A page whose text cannot be read, and that has a picture where text could be."""
-    if text.broken:
-        return True
-    if text.characters > 10:
-        return False
-    import pypdfium2.raw as pdfium
-
-    return any(o.type == pdfium.FPDF_PAGEOBJ_IMAGE for o in page.get_objects(max_depth=3))
-
-
-def _ranges(numbers: list[int]) -> str:
-    """1, 2, 3, 7 -> "1-3, 7"."""
-    runs: list[list[int]] = []
-    for n in numbers:
-        if runs and n == runs[-1][1] + 1:
-            runs[-1][1] = n
-        else:
-            runs.append([n, n])
-    return ", ".join(f"{a}-{b}" if b > a else str(a) for a, b in runs)
 
 
 def _read_properties(pdf: Any, builder: DocumentBuilder) -> None:

@@ -36,6 +36,8 @@ class Segment:
     """0, or 1 in a face that is heavy by kind (黑体), or 2 in bold."""
     gaps: tuple[tuple[int, float, float], ...] = ()
     """Gaps that may part cells, though they do not part segments: the place in ``text``, where each begins and ends."""
+    confidence: float | None = None
+    """Of its recognition; None for what stands in the text layer."""
 
     height: float = field(init=False)
     middle: float = field(init=False)

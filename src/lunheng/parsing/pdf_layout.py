@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from statistics import median
@@ -63,6 +63,8 @@ class Line:
     """The line stands for a whole table."""
     at_edge: bool = False
     """It stands apart at the top or the bottom of the page."""
+    confidence: float | None = None
+    """Of its recognition; None for what stands in the text layer."""
 
     @property
     def height(self) -> float:
@@ -135,7 +137,9 @@ def _flow_lines(segments: list[Segment], tables: list[Table], page: int, flow: i
 def _table_line(table: Table, page: int, flow: int) -> Line:
     x0, top, x1, bottom = table.bbox
     text = " ".join(cell for row in table.rows for cell in row if cell)
-    return Line(text, x0, top, x1, bottom, table.size, 0, page, flow, x0, x1, table)
+    line = Line(text, x0, top, x1, bottom, table.size, 0, page, flow, x0, x1, table)
+    line.confidence = table.confidence
+    return line
 
 
 def reading_order(segments: list[Segment], depth: int = 0) -> list[list[Segment]]:
@@ -279,7 +283,15 @@ def join_row(row: list[Segment], page: int, flow: int, left: float, right: float
         flow=flow,
         left=left,
         right=right,
+        confidence=mean_confidence(row),
     )
+
+
+def mean_confidence(parts: Iterable[Segment | Line]) -> float | None:
+    """The confidence of what was recognised of ``parts``, by letters; None if nothing was."""
+    found = [(p.confidence, len(p.text)) for p in parts if p.confidence is not None]
+    letters = sum(n for _, n in found)
+    return round(sum(c * n for c, n in found) / letters, 4) if letters else None
 
 
 def is_bullet(text: str) -> bool:

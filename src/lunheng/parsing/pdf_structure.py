@@ -9,14 +9,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from statistics import median
 
 from lunheng.parsing.builder import DocumentBuilder
-from lunheng.parsing.ocr import OcrLine
-from lunheng.parsing.pdf_glyphs import Segment
 from lunheng.parsing.pdf_headings import Headings, size_bucket
-from lunheng.parsing.pdf_layout import Line, is_bullet, join_lines, page_lines, starts_paragraph
+from lunheng.parsing.pdf_layout import Line, is_bullet, join_lines, mean_confidence, starts_paragraph
 from lunheng.parsing.pdf_tables import continuation
 from lunheng.parsing.tables import markdown_table
 from lunheng.types import BBox
@@ -24,6 +22,7 @@ from lunheng.types import BBox
 MAX_CAPTION_LINES = 3
 CAPTION_DISTANCE = 2.0
 """A caption stands within so many line heights of its table."""
+Place = Callable[[BBox], BBox]
 _CAPTION = re.compile(
     r"(?:[附续]?表|table|tab\.)\s*(?:[a-z]?\d{1,3}(?:[.\-–—]\d{1,3})*|[一二三四五六七八九十]{1,3}|[ivxl]{1,5})"
     r"(?![\w%])(?!\s+(?-i:[a-z]))",
@@ -38,28 +37,24 @@ class Structure:
         self,
         lines: list[Line],
         outline: dict[tuple[int, str], int],
-        recognised: dict[int, list[OcrLine]],
         builder: DocumentBuilder,
+        places: Mapping[int, Place] | None = None,
     ) -> None:
+        """``places`` says, for recognised pages, where a box of the upright page stands on the page as it is."""
         self._lines = joined_tables(lines)
         self._captions = _captions(self._lines)
         self._headings = Headings(self._lines, outline, body_size(self._lines))
-        self._recognised = recognised
         self._builder = builder
+        self._places = places or {}
         self._pitch = _usual_pitch(lines)
 
     def write(self) -> None:
-        pending = dict(self._recognised)
         blocks = list(self._blocks())
         texts = [_joined(block) if block[0].table is None else "" for block in blocks]
         levels = self._headings.levels(blocks, texts)
         for index, (block, text) in enumerate(zip(blocks, texts, strict=True)):
-            for page in sorted(p for p in pending if p < block[0].page):
-                self._write_recognised(page, pending.pop(page))
             level = levels.get(index) if id(block[0]) not in self._captions else None
             self._write_block(block, text, level)
-        for page in sorted(pending):
-            self._write_recognised(page, pending[page])
 
     def _blocks(self) -> Iterator[list[Line]]:
         block: list[Line] = []
@@ -82,52 +77,39 @@ class Structure:
             self._write_table(block[0])
             return
         page = block[0].page
-        bbox = _bbox([line for line in block if (line.page, line.flow) == (page, block[0].flow)])
+        bbox = self._bbox([line for line in block if (line.page, line.flow) == (page, block[0].flow)])
+        confidence = mean_confidence(block)
         if level is not None:
-            self._builder.heading(text, level, page=page, bbox=bbox)
+            self._builder.heading(
+                text, level, page=page, bbox=bbox, is_ocr=confidence is not None, ocr_confidence=confidence
+            )
         else:
-            self._builder.add("list" if is_bullet(block[0].text) else "paragraph", text, page=page, bbox=bbox)
+            self._builder.add(
+                "list" if is_bullet(block[0].text) else "paragraph",
+                text,
+                page=page,
+                bbox=bbox,
+                is_ocr=confidence is not None,
+                ocr_confidence=confidence,
+            )
 
     def _write_table(self, line: Line) -> None:
         assert line.table is not None
         caption = _joined([other for other in self._lines if self._captions.get(id(other)) == id(line)])
         self._builder.add(
-            "table", markdown_table(line.table.rows), page=line.page, bbox=_bbox([line]), caption=caption or None
+            "table",
+            markdown_table(line.table.rows),
+            page=line.page,
+            bbox=self._bbox([line]),
+            caption=caption or None,
+            is_ocr=line.confidence is not None,
+            ocr_confidence=line.confidence,
         )
 
-    def _write_recognised(self, page: int, found: list[OcrLine]) -> None:
-        segments = [
-            Segment(o.text, o.bbox[0], o.bbox[1], o.bbox[2], o.bbox[3], o.bbox[3] - o.bbox[1], 0) for o in found
-        ]
-        confidence = {o.text: o.confidence for o in found}
-        lines = page_lines(segments, page)
-        pitch = _usual_pitch(lines)
-        block: list[Line] = []
-
-        def flush() -> None:
-            text = ""
-            for line in block:
-                text = join_lines(text, line.text)
-            known = [confidence[line.text] for line in block if line.text in confidence]
-            self._builder.add(
-                "paragraph",
-                text,
-                page=page,
-                bbox=_bbox(block),
-                is_ocr=True,
-                ocr_confidence=round(sum(known) / len(known), 4) if known else None,
-            )
-            block.clear()
-
-        for line in lines:
-            # Boxes of recognised lines differ by their letters: the size says nothing here.
-            if block:
-                line.size = block[-1].size
-                if starts_paragraph(block[-1], line, pitch.get(0, line.height)):
-                    flush()
-            block.append(line)
-        if block:
-            flush()
+    def _bbox(self, lines: list[Line]) -> BBox:
+        box = _bbox(lines)
+        place = self._places.get(lines[0].page)
+        return place(box) if place else box
 
 
 def joined_tables(lines: list[Line]) -> list[Line]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lunheng.parsing.pdf_aligned_tables import find_aligned_grids
 from lunheng.parsing.pdf_characters import Characters
 from lunheng.parsing.pdf_glyphs import PageText, Segment
-from lunheng.parsing.pdf_layout import is_bullet, join_lines, join_row, text_rows
+from lunheng.parsing.pdf_layout import is_bullet, join_lines, join_row, mean_confidence, text_rows
 from lunheng.parsing.pdf_open_tables import find_open_grids
 from lunheng.parsing.pdf_rows import Grid, split_rows
 from lunheng.parsing.pdf_rules import SNAP, Rule, Rules, read_rules
@@ -49,6 +49,8 @@ class Table:
     """The usual font size."""
     bold_header: bool
     """The first row, and not the whole table, is bold."""
+    confidence: float | None = None
+    """Of its recognition; None for what stands in the text layer."""
 
 
 def find_grids(rules: Rules) -> list[Grid]:
@@ -76,9 +78,15 @@ def read_tables(page: Any) -> tuple[PageText, list[Table]]:
             grids = kept  # the borders of the others must not cut the text
     finally:
         characters.close()
+    tables, rest = with_open_tables(rules, tables, rest)
+    return replace(text, segments=rest, links=links), tables
+
+
+def with_open_tables(rules: Rules, tables: list[Table], rest: list[Segment]) -> tuple[list[Table], list[Segment]]:
+    """The tables of a page in their order down it, with those in ``rest`` that have no grid of rules, and what is left."""
     _, more, rest = take_tables(_drawn_over(find_open_grids(_outside(rules, tables), rest), rules), rest)
     _, aligned, rest = take_tables(_drawn_over(find_aligned_grids(rest), rules), rest)
-    return replace(text, segments=rest, links=links), sorted([*tables, *more, *aligned], key=lambda t: t.bbox[1])
+    return sorted([*tables, *more, *aligned], key=lambda t: t.bbox[1]), rest
 
 
 def _drawn_over(grids: list[Grid], rules: Rules) -> list[Grid]:
@@ -221,6 +229,7 @@ def _fill(grid: Grid, segments: list[Segment]) -> tuple[Table, list[Segment]] | 
         (*(grid.ys[first + i] for i in rows), grid.ys[last]),
         usual_size(inside),
         bold_header(header, inside),
+        mean_confidence(inside),
     )
     taken = {id(s) for s in inside}
     return table, [s for s in segments if id(s) not in taken]

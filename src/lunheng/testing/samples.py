@@ -252,6 +252,42 @@ def make_scan(folder: Path, story: Story, dpi: int = 200) -> Sample:
     return replace(sample, path=path)
 
 
+def make_picture(folder: Path, story: Story, suffix: str = "png") -> Sample:
+    """A picture of the story's title, first heading and first paragraph."""
+    from PIL import Image, ImageDraw
+
+    from lunheng.testing.fonts import picture_font
+
+    path = folder / f"story-{story.language}.{suffix}"
+    heading, paragraphs = story.sections[0]
+    body = picture_font(24)
+    lines, line = [], ""
+    for unit in paragraphs[0] if story.language == "zh" else [f"{word} " for word in paragraphs[0].split()]:
+        if body.getlength(line + unit) > 720:
+            lines.append(line)
+            line = ""
+        line += unit
+    lines.append(line)
+    image = Image.new("RGB", (800, 220 + 36 * len(lines)), "white")
+    pen = ImageDraw.Draw(image)
+    pen.text((40, 30), story.title, font=picture_font(40), fill="black")
+    pen.text((40, 110), heading, font=picture_font(31), fill="black")
+    for i, text in enumerate(lines):
+        pen.text((40, 170 + 36 * i), text.strip(), font=body, fill="black")
+    image.save(path)
+    # Recognition leaves out the space between Chinese characters.
+    shown = "".join(heading.split()) if story.language == "zh" else heading
+    return Sample(
+        path,
+        {"jpg": "jpeg", "tif": "tiff"}.get(suffix, suffix),
+        story.language,
+        phrases=paragraphs[:1],
+        headings=(story.title, shown),
+        nested=((story.title, shown),),
+        pages=((paragraphs[0], 1),),
+    )
+
+
 MAKERS = {
     "md": make_markdown,
     "txt": make_text,

@@ -1,0 +1,153 @@
+"""tesseract: the program, by its TSV output. Called through ``ocr.open_engine``.
+
+It is lighter than rapidocr (140 MB) and a little less sure of Chinese. Its language data are packages of their own,
+so what is missing is named.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import subprocess
+from collections import defaultdict
+from dataclasses import dataclass
+from statistics import median
+
+from lunheng.errors import ParseError
+from lunheng.parsing.ocr import OcrLine, Picture
+from lunheng.parsing.pdf_glyphs import is_cjk
+from lunheng.types import BBox
+
+LANGUAGES = ("chi_sim", "eng")
+"""In this order: with English first it takes some Chinese lines for noise."""
+LONG_WORDS = 9.0
+"""With Chinese first, in turn, it runs the words of some English lines together: more letters to a word than any text has."""
+WIDE_GAP = 1.0
+"""Words so far apart, in line heights, stand in two columns or cells."""
+SECONDS = 120.0
+"""No page takes so long."""
+WORD = "5"
+"""The level of words in its TSV."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    text: str
+    x0: float
+    top: float
+    x1: float
+    bottom: float
+    confidence: float
+
+
+class TesseractEngine:
+    """Chinese and English, as far as their data are installed."""
+
+    def __init__(self) -> None:
+        installed = _languages()
+        self._languages = [name for name in LANGUAGES if name in installed]
+        missing = [name for name in LANGUAGES if name not in installed]
+        remedy = " ".join("tesseract-ocr-" + name.replace("_", "-") for name in missing)
+        if not self._languages:
+            raise ParseError(f"tesseract has data for none of {', '.join(LANGUAGES)}; run: apt install {remedy}")
+        self.warnings: tuple[str, ...] = ()
+        if missing:
+            self.warnings = (f"tesseract reads without {', '.join(missing)} here; run: apt install {remedy}",)
+
+    def read(self, picture: Picture) -> list[OcrLine]:
+        """Raises ParseError where the program fails or hangs."""
+        height, width = picture.shape[:2]
+        if min(height, width) < 8:
+            return []
+        ppm = b"P6 %d %d 255\n" % (width, height) + picture.tobytes()
+        lines = _read(ppm, self._languages)
+        glued = [line for line in lines if _is_glued(line.text)]
+        if not glued or len(self._languages) < 2:
+            return lines
+        english = [line for line in _read(ppm, ["eng"]) if any(_overlap(line.bbox, g.bbox) for g in glued)]
+        kept = [line for line in lines if line not in glued or not any(_overlap(line.bbox, e.bbox) for e in english)]
+        return [*kept, *(line for line in english if not any(_overlap(line.bbox, k.bbox) for k in kept))]
+
+
+def _is_glued(text: str) -> bool:
+    words = text.split()
+    latin = not any(map(is_cjk, text))
+    return latin and any(c.isalpha() for c in text) and sum(map(len, words)) > LONG_WORDS * len(words)
+
+
+def _overlap(a: BBox, b: BBox) -> bool:
+    """Whether at least half of the smaller box lies in the other."""
+    across, down = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    if across <= 0 or down <= 0:
+        return False
+    return across * down >= 0.5 * min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
+
+
+def _read(ppm: bytes, languages: list[str]) -> list[OcrLine]:
+    out = _run("stdin", "stdout", "-l", "+".join(languages), "--psm", "3", "--dpi", "200", "tsv", given=ppm)
+    rows: dict[tuple[str, ...], list[_Word]] = defaultdict(list)
+    for row in out.splitlines()[1:]:
+        fields = row.split("\t")
+        if len(fields) == 12 and fields[0] == WORD and fields[11].strip():
+            x, y, w, h = map(float, fields[6:10])
+            rows[tuple(fields[1:5])].append(
+                _Word(fields[11].strip(), x, y, x + w, y + h, max(float(fields[10]), 0.0) / 100)
+            )
+    return [line for words in rows.values() for line in _lines(words)]
+
+
+def _lines(words: list[_Word]) -> list[OcrLine]:
+    """The words of one row, cut where a gap is wide."""
+    upright = sum(w.bottom - w.top for w in words) > 1.5 * sum(w.x1 - w.x0 for w in words) and len(words) > 1
+    height = median(w.bottom - w.top for w in words)
+    parts: list[list[_Word]] = [[words[0]]]
+    for before, word in itertools.pairwise(words):
+        # It gives Chinese characters boxes that are too narrow: the gap between two of them says less.
+        wide = WIDE_GAP * height * (1.7 if is_cjk(before.text[-1]) and is_cjk(word.text[0]) else 1)
+        if not upright and word.x0 - before.x1 > wide:
+            parts.append([])
+        parts[-1].append(word)
+    return [_line(part) for part in parts]
+
+
+def _line(words: list[_Word]) -> OcrLine:
+    text = words[0].text
+    for word in words[1:]:
+        text += ("" if is_cjk(text[-1]) and is_cjk(word.text[0]) else " ") + word.text
+    letters = sum(len(w.text) for w in words)
+    # Some boxes are far too high (those of Chinese marks above all), and must not make the line higher.
+    tops, bottoms = sorted(w.top for w in words), sorted(w.bottom for w in words)
+    spare = (len(words) - 1) // 2 if 2 * sum(map(is_cjk, text)) > letters else len(words) // 4
+    return OcrLine(
+        text,
+        (min(w.x0 for w in words), tops[spare], max(w.x1 for w in words), bottoms[-1 - spare]),
+        sum(w.confidence * len(w.text) for w in words) / letters,
+    )
+
+
+@functools.cache
+def _languages() -> frozenset[str]:
+    return frozenset(_run("--list-langs").split())
+
+
+def _run(*arguments: str, given: bytes = b"") -> str:
+    try:
+        done = subprocess.run(
+            ["tesseract", *arguments],
+            input=given,
+            capture_output=True,
+            timeout=SECONDS,
+            env={**os.environ, "OMP_THREAD_LIMIT": "1"},  # its own threads make it slower
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ParseError(
+            f"the program tesseract failed ({error}); check its installation, or set parsing.ocr"
+        ) from error
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise ParseError(
+            f"the program tesseract failed ({said[-1] if said else done.returncode}); "
+            "check its installation, or set parsing.ocr"
+        )
+    return done.stdout.decode("utf-8", "replace")
