@@ -171,7 +171,7 @@ def test_auto_says_why() -> None:
     assert isinstance(chunker, AutoChunker)
     cut = cut_document(chunker, made.build())
     assert cut.strategy == "recursive"
-    assert cut.reason.startswith("the document has no headings; at most 320 tokens (the preset of 1000 does not fit")
+    assert cut.reason.startswith("general text without headings; at most 320 tokens (the preset of 1000 does not fit")
     made.heading("Heading", 1)
     assert chunker.cut(made.build()).strategy == "structure"
 
