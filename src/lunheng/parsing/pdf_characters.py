@@ -9,19 +9,19 @@ segments, and for fonts only once a segment: that is what keeps a page at a few 
 from __future__ import annotations
 
 import ctypes
-import functools
 import math
 import re
 import unicodedata
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lunheng.parsing.pdf_calls import address, quick
 from lunheng.parsing.pdf_glyphs import CJK_RANGES, SHARED_MARKS, Link, PageText, Segment, upright_matrix
 
 WIDE_GAP = 0.85
@@ -72,7 +72,7 @@ class Characters:
         self._pdfium = pdfium
         self._page = page
         self._textpage = page.get_textpage()
-        self._raw = ctypes.cast(self._textpage.raw, ctypes.c_void_p).value
+        self._raw = address(self._textpage.raw)
         self._width, self._height = page.get_size()
         self._matrix = upright_matrix(page)
         self._faces: dict[int, tuple[float, int, int]] = {}
@@ -172,7 +172,7 @@ class Characters:
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Indices and upright boxes (left, top, right, bottom), without what is drawn twice to look bold."""
         rects = np.zeros((len(index), 4), dtype=np.float32)
-        get_box, at = _quick("FPDFText_GetLooseCharBox"), rects.ctypes.data
+        get_box, at = quick("FPDFText_GetLooseCharBox"), rects.ctypes.data
         deque(map(get_box, repeat(self._raw), index.tolist(), range(at, at + rects.nbytes, 16)), maxlen=0)
         left, upper, right, lower = rects.astype(np.float64).T
         a, b, c, d, e, f = self._matrix
@@ -198,7 +198,7 @@ class Characters:
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Before each character but the first: whether a space of the file's stands there, and one that pdfium made up."""
         places = np.flatnonzero(spaces)
-        is_generated = _quick("FPDFText_IsGenerated")
+        is_generated = quick("FPDFText_IsGenerated")
         found = np.fromiter(map(is_generated, repeat(self._raw), places.tolist()), dtype=np.int64, count=len(places))
         made = np.zeros(len(spaces), dtype=bool)
         made[places] = found == 1
@@ -210,21 +210,21 @@ class Characters:
         if known is not None:
             return known
         pdfium, raw = self._pdfium, self._raw
-        size = _quick("FPDFText_GetFontSize", ctypes.c_double)(raw, index)
+        size = quick("FPDFText_GetFontSize")(raw, index)
         matrix = (ctypes.c_float * 6)()
         angle = 0
-        if _quick("FPDFText_GetMatrix")(raw, index, ctypes.addressof(matrix)):
+        if quick("FPDFText_GetMatrix")(raw, index, ctypes.addressof(matrix)):
             a, b, _, d = matrix[:4]
             size *= max(abs(d), abs(b)) or 1.0
             angle = round(math.atan2(b, a) / SIXTEENTH_TURN) % 16
-        drawn = _quick("FPDFText_GetTextObject", ctypes.c_void_p)(raw, index)
+        drawn = quick("FPDFText_GetTextObject")(raw, index)
         weight = 0
         if drawn:
-            font = _quick("FPDFTextObj_GetFont", ctypes.c_void_p)(drawn)
+            font = quick("FPDFTextObj_GetFont")(drawn)
             if font not in self._weights:
                 self._weights[font] = self._weight(index)
             # Filled and outlined: how a font without a bold face is made bold.
-            stroked = _quick("FPDFTextObj_GetTextRenderMode")(drawn) == pdfium.FPDF_TEXTRENDERMODE_FILL_STROKE
+            stroked = quick("FPDFTextObj_GetTextRenderMode")(drawn) == pdfium.FPDF_TEXTRENDERMODE_FILL_STROKE
             weight = 2 if stroked else self._weights[font]
         found = self._faces[index] = ((size if size > 0.5 else fallback * 0.8), weight, angle)
         return found
@@ -308,21 +308,6 @@ def _of_main_angle(segments: list[Segment], angles: list[int]) -> tuple[list[Seg
     if most < MAIN_ANGLE_SHARE * sum(amount.values()):
         return segments, False
     return [segment for segment, angle in zip(segments, angles, strict=True) if angle == main], len(amount) > 1
-
-
-@functools.cache
-def _quick(name: str, result: Any = ctypes.c_int) -> Callable[..., Any]:
-    """A function of pdfium's without the checks of its arguments, which take longer than it: addresses are numbers."""
-    import pypdfium2.raw as pdfium
-
-    address = ctypes.cast(getattr(pdfium, name), ctypes.c_void_p).value or 0
-    types = {
-        "FPDFText_GetLooseCharBox": (ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p),
-        "FPDFText_GetMatrix": (ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p),
-        "FPDFTextObj_GetFont": (ctypes.c_void_p,),
-        "FPDFTextObj_GetTextRenderMode": (ctypes.c_void_p,),
-    }.get(name, (ctypes.c_void_p, ctypes.c_int))
-    return ctypes.PYFUNCTYPE(result, *types)(address)
 
 
 def _crossing(

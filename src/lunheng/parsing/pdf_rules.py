@@ -8,10 +8,11 @@ edges that lie on one another or follow one another become one rule.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
+from lunheng.parsing.pdf_calls import address, quick
 from lunheng.parsing.pdf_glyphs import Matrix, upright_matrix
 from lunheng.types import BBox
 
@@ -49,6 +50,7 @@ class Rules:
     upright: list[Rule] = field(default_factory=list)
     drawings: list[BBox] = field(default_factory=list)
     """Boxes of what has slanted or curved lines: charts have those across their grid, tables do not."""
+    pictures: list[BBox] = field(default_factory=list)
 
 
 def read_rules(page: Any) -> Rules:
@@ -58,8 +60,10 @@ def read_rules(page: Any) -> Rules:
     if pdfium.FPDFPage_CountObjects(page.raw) > MAX_OBJECTS:
         return Rules()
     found = _Collector(pdfium, page.get_size())
-    found.walk(_page_objects(pdfium, page.raw), upright_matrix(page), 0)
-    return Rules(merged(found.level), merged(found.upright), found.drawings)
+    raw, count = address(page.raw), max(pdfium.FPDFPage_CountObjects(page.raw), 0)
+    objects = [o for o in map(quick("FPDFPage_GetObject"), repeat(raw, count), range(count)) if o]
+    found.walk(objects, upright_matrix(page), 0)
+    return Rules(merged(found.level), merged(found.upright), found.drawings, found.pictures)
 
 
 def merged(edges: list[Rule]) -> list[Rule]:
@@ -99,16 +103,6 @@ def _clipped(across_a: float, across_b: float, a: float, b: float, breadth: floa
     return Rule(place, start, end) if 0 <= place <= breadth and end - start >= MIN_EDGE else None
 
 
-def _page_objects(pdfium: Any, raw: Any) -> Iterator[Any]:
-    for i in range(pdfium.FPDFPage_CountObjects(raw)):
-        yield pdfium.FPDFPage_GetObject(raw, i)
-
-
-def _form_objects(pdfium: Any, form: Any) -> Iterator[Any]:
-    for i in range(pdfium.FPDFFormObj_CountObjects(form)):
-        yield pdfium.FPDFFormObj_GetObject(form, i)
-
-
 class _Collector:
     """The one walk over a page's objects."""
 
@@ -116,56 +110,75 @@ class _Collector:
         self._pdfium = pdfium
         self._width, self._height = size
         self._objects = self._segments = 0
-        self._x, self._y = ctypes.c_float(), ctypes.c_float()
+        # Where pdfium writes its answers: numbers, and their addresses.
+        self._floats = (ctypes.c_float * 6)()
+        self._at = [ctypes.addressof(self._floats) + 4 * i for i in range(6)]
         self.level: list[Rule] = []
         self.upright: list[Rule] = []
         self.drawings: list[BBox] = []
+        self.pictures: list[BBox] = []
 
-    def walk(self, objects: Iterator[Any], matrix: Matrix, depth: int) -> None:
-        pdfium = self._pdfium
+    def walk(self, objects: list[int], matrix: Matrix, depth: int) -> None:
+        pdfium, kind_of = self._pdfium, quick("FPDFPageObj_GetType")
         for raw in objects:
             self._objects += 1
             if self._objects > MAX_OBJECTS or self._segments > MAX_SEGMENTS:
                 return
-            kind = pdfium.FPDFPageObj_GetType(raw)
+            kind = kind_of(raw)
             if kind == pdfium.FPDF_PAGEOBJ_PATH:
-                self._path(raw, matrix)
+                self._path(raw, matrix, depth)
+            elif kind == pdfium.FPDF_PAGEOBJ_IMAGE:
+                self._picture(raw, matrix)
             elif kind == pdfium.FPDF_PAGEOBJ_FORM and depth < MAX_FORM_DEPTH:
-                self.walk(_form_objects(pdfium, raw), self._inner(raw, matrix), depth + 1)
+                form = ctypes.cast(raw, pdfium.FPDF_PAGEOBJECT)
+                count = max(pdfium.FPDFFormObj_CountObjects(form), 0)
+                inside = [o for o in map(quick("FPDFFormObj_GetObject"), repeat(raw, count), range(count)) if o]
+                self.walk(inside, self._inner(raw, matrix), depth + 1)
 
-    def _inner(self, raw: Any, outer: Matrix) -> Matrix:
+    def _inner(self, raw: int, outer: Matrix) -> Matrix:
         """The matrix from an object's own space to the upright page."""
-        m = self._pdfium.FS_MATRIX()
-        if not self._pdfium.FPDFPageObj_GetMatrix(raw, m):
+        if not quick("FPDFPageObj_GetMatrix")(raw, self._at[0]):
             return outer
         a, b, c, d, e, f = outer
+        ma, mb, mc, md, me, mf = self._floats
         return (
-            a * m.a + c * m.b,
-            b * m.a + d * m.b,
-            a * m.c + c * m.d,
-            b * m.c + d * m.d,
-            a * m.e + c * m.f + e,
-            b * m.e + d * m.f + f,
+            a * ma + c * mb,
+            b * ma + d * mb,
+            a * mc + c * md,
+            b * mc + d * md,
+            a * me + c * mf + e,
+            b * me + d * mf + f,
         )
 
-    def _path(self, raw: Any, outer: Matrix) -> None:
-        count = self._pdfium.FPDFPath_CountSegments(raw)
+    def _picture(self, raw: int, outer: Matrix) -> None:
+        """An image fills the unit square of its own space."""
+        a, b, c, d, e, f = self._inner(raw, outer)
+        xs, ys = (e, e + a, e + c, e + a + c), (f, f + b, f + d, f + b + d)
+        self.pictures.append((min(xs), min(ys), max(xs), max(ys)))
+
+    def _path(self, raw: int, outer: Matrix, depth: int) -> None:
+        left, bottom, right, top, _, _ = self._at
+        if depth == 0 and quick("FPDFPageObj_GetBounds")(raw, left, bottom, right, top):
+            x0, y0, x1, y1 = self._floats[:4]
+            if x1 - x0 < MIN_EDGE and y1 - y0 < MIN_EDGE:
+                return  # a letter or a dot
+        count = quick("FPDFPath_CountSegments")(raw)
         self._segments += count
         if count < 2 or self._segments > MAX_SEGMENTS:
             return
         fill, stroke = ctypes.c_int(), ctypes.c_int()
-        self._pdfium.FPDFPath_GetDrawMode(raw, fill, stroke)
+        quick("FPDFPath_GetDrawMode")(raw, ctypes.addressof(fill), ctypes.addressof(stroke))
         if not fill.value and not stroke.value:
             return
         edges, slanted, box = self._edges(raw, count, self._inner(raw, outer))
-        x0, top, x1, bottom = box
-        if x1 - x0 > 0.95 * self._width and bottom - top > 0.95 * self._height:
+        x0, y0, x1, y1 = box
+        if x1 - x0 > 0.95 * self._width and y1 - y0 > 0.95 * self._height:
             return  # the page's background or frame
-        if slanted and max(x1 - x0, bottom - top) > 2 * MIN_EDGE:
+        if slanted and max(x1 - x0, y1 - y0) > 2 * MIN_EDGE:
             self.drawings.append(box)
         if not edges:
             return
-        thin = min(x1 - x0, bottom - top) <= SNAP
+        thin = min(x1 - x0, y1 - y0) <= SNAP
         if not stroke.value and not thin and self._is_white(raw):
             return
         for xa, ya, xb, yb in edges:
@@ -179,47 +192,52 @@ class _Collector:
                 (self.level if is_level else self.upright).append(rule)
 
     def _edges(
-        self, raw: Any, count: int, matrix: Matrix
+        self, raw: int, count: int, matrix: Matrix
     ) -> tuple[list[tuple[float, float, float, float]], bool, BBox]:
         """The level and upright edges of a path, whether it has others, and its box."""
-        pdfium, x_raw, y_raw = self._pdfium, self._x, self._y
+        get_point, get_kind, is_closed = (
+            quick(f"FPDFPathSegment_{name}") for name in ("GetPoint", "GetType", "GetClose")
+        )
+        move, line = self._pdfium.FPDF_SEGMENT_MOVETO, self._pdfium.FPDF_SEGMENT_LINETO
+        floats, x_at, y_at = self._floats, self._at[0], self._at[1]
         a, b, c, d, e, f = matrix
         edges: list[tuple[float, float, float, float]] = []
         slanted = False
         xs: list[float] = []
         ys: list[float] = []
         start = last = (0.0, 0.0)
-        for i in range(count):
-            segment = pdfium.FPDFPath_GetPathSegment(raw, i)
-            if not pdfium.FPDFPathSegment_GetPoint(segment, x_raw, y_raw):
+        for segment in map(quick("FPDFPath_GetPathSegment"), repeat(raw, count), range(count)):
+            if not segment or not get_point(segment, x_at, y_at):
                 continue
-            x, y = a * x_raw.value + c * y_raw.value + e, b * x_raw.value + d * y_raw.value + f
+            px, py = floats[0], floats[1]
+            x, y = a * px + c * py + e, b * px + d * py + f
             xs.append(x)
             ys.append(y)
-            kind = pdfium.FPDFPathSegment_GetType(segment)
+            kind = get_kind(segment)
             steps: list[tuple[tuple[float, float], tuple[float, float]]] = []
-            if kind == pdfium.FPDF_SEGMENT_MOVETO:
+            if kind == move:
                 start = (x, y)
-            elif kind == pdfium.FPDF_SEGMENT_LINETO:
+            elif kind == line:
                 steps.append((last, (x, y)))
             else:
                 slanted = True
             last = (x, y)
-            if pdfium.FPDFPathSegment_GetClose(segment):
+            if is_closed(segment):
                 steps.append((last, start))
                 last = start
             for (xa, ya), (xb, yb) in steps:
                 across, down = abs(xa - xb), abs(ya - yb)
-                if min(across, down) > SLANT:
+                if across > SLANT and down > SLANT:
                     slanted = True
-                elif max(across, down) >= MIN_EDGE:
+                elif across >= MIN_EDGE or down >= MIN_EDGE:
                     edges.append((xa, ya, xb, yb))
         if not xs:
             return [], False, (0.0, 0.0, 0.0, 0.0)
         return edges, slanted, (min(xs), min(ys), max(xs), max(ys))
 
-    def _is_white(self, raw: Any) -> bool:
+    def _is_white(self, raw: int) -> bool:
+        drawn = ctypes.cast(raw, self._pdfium.FPDF_PAGEOBJECT)
         red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
-        if not self._pdfium.FPDFPageObj_GetFillColor(raw, red, green, blue, alpha):
+        if not self._pdfium.FPDFPageObj_GetFillColor(drawn, red, green, blue, alpha):
             return False
         return alpha.value == 0 or min(red.value, green.value, blue.value) >= WHITE

@@ -210,11 +210,14 @@ def _fill(grid: Grid, segments: list[Segment]) -> tuple[Table, list[Segment]] | 
             s.parted(grid.xs[1:-1]) if s.gaps and top < s.middle < bottom and x0 < s.x1 and s.x0 < x1 else [s]
         )
     ]
-    grid = split_rows(grid, _members(grid, segments))
     members = _members(grid, segments)
+    finer = split_rows(grid, members)
+    if len(finer.ys) > len(grid.ys):
+        grid, members = finer, _members(finer, segments)
     first, last = _extent(grid, members)
     cells = grid.cells[first:last]
-    members = {number: found for number, found in members.items() if number in set(cells.ravel().tolist())}
+    here = set(cells.ravel().tolist())
+    members = {number: found for number, found in members.items() if number in here}
     if not _is_table(cells, members):
         return None
     texts = {number: cell_text(found) for number, found in members.items()}
