@@ -71,8 +71,8 @@ def test_merged_cells_and_notes(tmp_path: Path) -> None:
         "| wide | wide | tall |\n| --- | --- | --- |\n| a<br>second | b\\|c | tall |",
     )
     assert [(e.role, e.text) for e in document.elements[1:]] == [
-        ("body", "text[1] more."),
-        ("footnote", "[1] the note"),
+        ("body", "text[^1] more."),
+        ("footnote", "[^1]: the note"),
         ("comment", "Ann: a comment"),
     ]
 

@@ -46,6 +46,11 @@ class ZipParser:
             _check(members, source, limits)
             names = member_names(members)
             for member, name in zip(members, names, strict=True):
+                if allowance.members_left <= 0:
+                    builder.warn(
+                        f"over {MAX_MEMBERS:,} files in it and in the archives inside it: the rest is left out"
+                    )
+                    break
                 if _is_document(name):
                     self._add(archive, member, name, builder, limits, allowance)
                 elif is_sidecar(name):

@@ -80,8 +80,11 @@ def parse_here(source: Path, limits: Limits, ocr: str = "auto", allowance: Allow
     detected = detect(source)
     try:
         document = find_parser(detected.format, ocr, allowance).parse(source, limits)
-    except LunhengError:
-        raise
+    except LunhengError as error:
+        if not isinstance(error, ParseError) or str(source) in str(error):
+            raise
+        # Raised where only a part of the file was in sight.
+        raise type(error)(f"{source}: {error}") from error
     except (MemoryError, RecursionError) as error:
         raise LimitError(
             f"{source}: needs more memory or nesting than allowed ({type(error).__name__}); "

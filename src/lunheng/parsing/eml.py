@@ -27,6 +27,8 @@ from lunheng.types import Document, Limits
 
 _SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030", "gb_2312-80": "gb18030", "big5": "big5hkscs", "us-ascii": "utf-8"}
 _SIGNATURES = frozenset({"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"})
+MAX_HEADER = 100_000
+"""Characters of a header that are read: decoding takes the square of their number."""
 _SOFT_BREAK = re.compile(r"(?<! ) \n(?!>|-- \n)")
 
 
@@ -147,7 +149,7 @@ def _header(message: Message, name: str) -> str:
 
 def _raw(message: Message, name: str) -> str:
     """A header as written; bytes beyond ASCII, which have no place there, are decoded as they look."""
-    value = next((str(v) for k, v in message.raw_items() if k.lower() == name), "")
+    value = next((str(v)[:MAX_HEADER] for k, v in message.raw_items() if k.lower() == name), "")
     data = value.encode("utf-8", "surrogateescape")
     return value if data.isascii() else decode(data, "header")[0]
 

@@ -140,6 +140,17 @@ def _plain_colour(value: str) -> str:
     return value
 
 
+def is_note(attributes: Attributes) -> bool:
+    """A footnote of an e-book, which stands in an ``aside`` of its own."""
+    kinds = {*(attributes.get("epub:type") or "").split(), attributes.get("role") or ""}
+    return bool(kinds & {"footnote", "endnote", "rearnote", "doc-footnote", "doc-endnote"})
+
+
+def is_note_mark(attributes: Attributes) -> bool:
+    """The place where a footnote is called."""
+    return "noteref" in (attributes.get("epub:type") or "").split() or attributes.get("role") == "doc-noteref"
+
+
 def is_boilerplate(tag: str, attributes: Attributes) -> bool:
     """Whether an element is not of the page's own content: navigation, banners, cookie notices, scripts."""
     if tag in _SKIPPED:

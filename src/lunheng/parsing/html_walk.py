@@ -11,9 +11,9 @@ from typing import Any
 
 from lunheng.parsing.builder import DocumentBuilder
 from lunheng.parsing.html_tables import header_rows, is_data_table, table_grid
-from lunheng.parsing.html_visibility import Attributes, Visibility, is_boilerplate, paper
+from lunheng.parsing.html_visibility import Attributes, Visibility, is_boilerplate, is_note, is_note_mark, paper
 from lunheng.parsing.tables import markdown_table, one_header
-from lunheng.types import ElementKind
+from lunheng.types import ElementKind, ElementRole
 
 _HEADINGS = {f"h{n}": n for n in range(1, 7)}
 _INLINE = (
@@ -39,6 +39,7 @@ class Walker:
         self._inline: list[str] = []
         self._links: Links = []
         self._hidden = False
+        self._role: ElementRole = "body"
         self._white = True
         self._concealed: list[str] = []
         """Hidden text met inside a table, list or heading, which is added after it."""
@@ -55,7 +56,7 @@ class Walker:
         if text.startswith("$") and text.endswith("$") and text.count("$") == 2 and len(text) > 2:
             kind, text = "formula", text[1:-1]
         if text:
-            self._builder.add(kind, text, hidden=self._hidden, links=links)
+            self._builder.add(kind, text, hidden=self._hidden, role=self._role, links=links)
 
     def _children(self, node: Any) -> None:
         for child in node.iter(include_text=True):
@@ -67,6 +68,13 @@ class Walker:
             self._inline.append(node.text_content or "")
             return
         attributes = node.attributes
+        if tag == "aside" and is_note(attributes):
+            self._flush()
+            self._role = "footnote"
+            self._children(node)
+            self._flush()
+            self._role = "body"
+            return
         if is_boilerplate(tag, attributes) or (tag == "header" and node.css_first("h1,h2") is None):
             return
         white, self._white = self._white, paper(attributes, self._white) if attributes else self._white
@@ -84,7 +92,9 @@ class Walker:
         elif tag in _INLINE:
             begin = len(self._inline)
             self._children(node)
-            if tag == "a" and len(self._inline) > begin:
+            if tag == "a" and is_note_mark(attributes):
+                self._inline[begin:] = [f"[^{inline_text(''.join(self._inline[begin:])).strip('[]')}]"]
+            elif tag == "a" and len(self._inline) > begin:
                 _add_link(self._links, "".join(self._inline[begin:]), attributes)
         elif tag == "img":
             self._image(attributes)

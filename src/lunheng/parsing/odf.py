@@ -39,7 +39,7 @@ class OdtParser:
 
     def parse(self, source: Path, limits: Limits) -> Document:
         builder, content, styles = _open(source, limits, "odt")
-        walker = _Walker(builder, styles)
+        walker = _Walker(builder, styles, limits.max_cells)
         for body in (n for n in content.iter() if name_of(n) == "body"):
             for text in body:
                 walker.blocks(text)
@@ -58,7 +58,7 @@ class OdpParser:
                 f"{source}: {len(slides):,} slides, over the limit of {limits.max_pages:,}; split the file"
             )
         for number, slide in enumerate(slides, 1):
-            _add_slide(slide, number, builder, styles)
+            _add_slide(slide, number, builder, styles, limits.max_cells)
         return builder.build()
 
 
@@ -108,7 +108,7 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-def _add_slide(slide: Any, number: int, builder: DocumentBuilder, styles: Styles) -> None:
+def _add_slide(slide: Any, number: int, builder: DocumentBuilder, styles: Styles, max_cells: int) -> None:
     hidden = styles.is_hidden_slide(attribute(slide, "style-name"))
     if hidden:
         builder.warn(f"slide {number} is hidden in the presentation and was marked as hidden")
@@ -123,11 +123,11 @@ def _add_slide(slide: Any, number: int, builder: DocumentBuilder, styles: Styles
     shapes.sort(key=lambda shape: (int((shape[1] or (0, 0, 0, 0))[1] / 12), (shape[1] or (0, 0, 0, 0))[0]))
     for shape, box in shapes:
         if shape is not title:
-            walker = _Walker(builder, styles, page=number, bbox=box, hidden=hidden)
+            walker = _Walker(builder, styles, max_cells, page=number, bbox=box, hidden=hidden)
             walker.blocks([shape])
             walker.flush()
     for notes in (n for n in slide if name_of(n) == "notes"):
-        walker = _Walker(builder, styles, page=number, hidden=hidden, role="speaker_notes")
+        walker = _Walker(builder, styles, max_cells, page=number, hidden=hidden, role="speaker_notes")
         for frame in (n for n in notes if attribute(n, "class") in ("notes", None)):
             walker.blocks([frame])
         walker.flush()
@@ -148,6 +148,7 @@ class _Walker:
         self,
         builder: DocumentBuilder,
         styles: Styles,
+        max_cells: int,
         *,
         page: int | None = None,
         bbox: BBox | None = None,
@@ -156,6 +157,7 @@ class _Walker:
     ) -> None:
         self._builder = builder
         self._styles = styles
+        self._max_cells = max_cells
         self._place: dict[str, Any] = {"page": page, "bbox": bbox, "hidden": hidden}
         self._role: ElementRole = role
         self._list: list[str] = []
@@ -217,7 +219,7 @@ class _Walker:
         if name == "note":
             mark = "".join("".join(n.itertext()) for n in node if name_of(n) == "note-citation").strip()
             words = " ".join(plain_text(p) for body in node if name_of(body) == "note-body" for p in _paragraphs(body))
-            self._add("paragraph", f"[{mark}] {words}" if mark else words, role="footnote")
+            self._add("paragraph", f"[^{mark}]: {words}" if mark else words, role="footnote")
         elif name == "annotation":
             author = next(("".join(n.itertext()) for n in node if name_of(n) == "creator"), "")
             words = "\n".join(plain_text(p) for p in _paragraphs(node))
@@ -254,7 +256,7 @@ class _Walker:
             self.flush()
 
     def _add_table(self, node: Any) -> None:
-        table = markdown_table(table_rows(node))
+        table = markdown_table(table_rows(node, self._max_cells))
         self._add("table", table, caption=self._caption)
         self._caption = None
         for note in _outermost(node, frozenset({"note", "annotation"})):
@@ -262,7 +264,7 @@ class _Walker:
 
 
 def plain_text(node: Any) -> str:
-    """The text of a paragraph as shown; a note leaves its mark, ``[1]``."""
+    """The text of a paragraph as shown; a note leaves its mark, ``[^1]``."""
     parts: list[str] = []
 
     def gather(node: Any) -> None:
@@ -277,7 +279,7 @@ def plain_text(node: Any) -> str:
             elif name == "line-break":
                 parts.append("\n")
             elif name == "note":
-                parts.extend(f"[{''.join(n.itertext()).strip()}]" for n in child if name_of(n) == "note-citation")
+                parts.extend(f"[^{''.join(n.itertext()).strip()}]" for n in child if name_of(n) == "note-citation")
             elif name == "ruby":
                 parts.extend("".join(n.itertext()) for n in child if name_of(n) == "ruby-base")
             elif name and name not in _LIFTED and name not in _NO_TEXT:
@@ -312,8 +314,13 @@ def _paragraphs(node: Any) -> list[Any]:
     return _outermost(node, frozenset({"p", "h"}))
 
 
-def table_rows(table: Any) -> list[list[str]]:
-    """The rows of a table; a spanned cell's text stands in every place that it covers."""
+def table_rows(table: Any, max_cells: int) -> list[list[str]]:
+    """The rows of a table; a spanned cell's text stands in every place that it covers.
+
+    Raises:
+        LimitError: if these are more than ``max_cells``.
+    """
+    count = 0
     rows: list[list[str]] = []
     pending: dict[tuple[int, int], str] = {}
     for row in _outermost(table, frozenset({"table-row"})):
@@ -327,12 +334,21 @@ def table_rows(table: Any) -> list[list[str]]:
                 continue
             text = "\n".join(plain_text(p) for p in _paragraphs(cell))
             down, across = _count(cell, "number-rows-spanned"), _count(cell, "number-columns-spanned")
+            count = _checked(count + (down * across if down * across > 1 else 0) + (repeat if text else 0), max_cells)
             for r in range(down if down * across > 1 else 0):
                 for c in range(across):
                     pending[len(rows) + r, len(cells) + c] = text
             cells.extend([text] * (repeat if text or repeat < MAX_REPEAT else 1))
-        rows.extend([cells] * (_count(row, "number-rows-repeated") if any(cells) else 1))
+        repeat = _count(row, "number-rows-repeated") if any(cells) else 1
+        count = _checked(count + repeat * len(cells), max_cells)
+        rows.extend([cells] * repeat)
     return rows
+
+
+def _checked(count: int, max_cells: int) -> int:
+    if count > max_cells:
+        raise LimitError(f"a table of over {max_cells:,} cells; split it or raise parsing.max_cells")
+    return count
 
 
 def _count(node: Any, name: str) -> int:

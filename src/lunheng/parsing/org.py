@@ -25,8 +25,9 @@ _DRAWER = re.compile(r"\s*:([\w-]+):\s*$")
 _ITEM = re.compile(r"(\s*)(?:[-+]|\d+[.)]|[a-zA-Z][.)]|(?<=\s)\*)\s+\S")
 _FOOTNOTE = re.compile(r"\[fn:([^\]:]+)\]\s*(.*)$")
 _LATEX = re.compile(r"\s*\\begin\{(\w+\*?)\}")
-_LINK = re.compile(r"\[\[([^\]]+)\](?:\[([^\]]+)\])?\]")
-_MARKS = re.compile(r"(?<![\w])([*/_=~+])(\S(?:.*?\S)?)\1(?!\w)")
+_LINK = re.compile(r"\[\[([^\[\]]{1,2000})\](?:\[([^\[\]]{1,2000})\])?\]")
+_MARKS = re.compile(r"(?<![\w])([*/_=~+])(\S(?:.{0,200}?\S)?)\1(?!\w)")
+MAX_LEVEL = 20
 
 
 class OrgParser:
@@ -67,7 +68,9 @@ class _Reader:
         line = lines[at]
         if heading := _HEADING.match(line):
             self._flush()
-            self._builder.heading(_MARKS.sub(r"\2", _linked(heading.group(2))[0]), len(heading.group(1)))
+            self._builder.heading(
+                _MARKS.sub(r"\2", _linked(heading.group(2))[0]), min(len(heading.group(1)), MAX_LEVEL)
+            )
         elif begin := _BEGIN.match(line):
             return self._block(begin.group(1).lower(), lines, at)
         elif keyword := _KEYWORD.match(line):
@@ -86,7 +89,7 @@ class _Reader:
             while end < len(lines) and lines[end].strip() and not lines[end].startswith(("*", "[fn:")):
                 end += 1
             text, links = _linked("\n".join([note.group(2), *lines[at + 1 : end]]))
-            self._builder.add("paragraph", f"[{note.group(1)}] {unwrapped(text)}", role="footnote", links=links)
+            self._builder.add("paragraph", f"[^{note.group(1)}]: {unwrapped(text)}", role="footnote", links=links)
             return end
         elif latex := _LATEX.match(line):
             end = _find(lines, at, re.compile(rf"\s*\\end\{{{re.escape(latex.group(1))}\}}"))
@@ -183,7 +186,8 @@ class _Reader:
 
 
 def _linked(text: str) -> tuple[str, list[tuple[str, str]]]:
-    """The text with each link as its words, and the links."""
+    """The text with each link as its words and each footnote's mark as in Markdown, and the links."""
+    text = re.sub(r"\[fn:([\w-]{1,100})\]", r"[^\1]", text)
     links = [(m.group(2) or m.group(1), m.group(1)) for m in _LINK.finditer(text)]
     return _LINK.sub(lambda m: m.group(2) or m.group(1), text), [(w, t) for w, t in links if ":" in t]
 

@@ -104,7 +104,8 @@ class _Walker:
         elif name in ("footnote", "citation"):
             label = "".join(n.astext() for n in node.children if n.tagname == "label")
             words = " ".join(_text(n) for n in node.children if n.tagname != "label")
-            self._builder.add("paragraph", f"[{label}] {words}" if label else words, role="footnote")
+            mark = f"[^{label}]:" if name == "footnote" else f"[{label}]"
+            self._builder.add("paragraph", f"{mark} {words}" if label else words, role="footnote")
         elif name == "system_message":
             self._unknown(node)
         elif name not in ("comment", "substitution_definition", "target", "pending", "transition", "raw", "meta"):
@@ -172,7 +173,9 @@ def _text(node: Any) -> str:
 
 
 def _pieces(node: Any) -> Iterator[str]:
-    if node.tagname in ("footnote_reference", "citation_reference"):
+    if node.tagname == "footnote_reference":
+        yield f"[^{node.astext()}]"
+    elif node.tagname == "citation_reference":
         yield f"[{node.astext()}]"
     elif node.tagname == "#text":
         yield node.astext()

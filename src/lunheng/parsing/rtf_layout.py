@@ -96,10 +96,10 @@ class RtfLayout:
         self._outer.append(self._flow)
         if role == "footnote":
             self._note_count += 1
-            self._flow.text += f"[{self._note_count}]"
+            self._flow.text += f"[^{self._note_count}]"
         self._flow = _Flow(role)
         if role == "footnote":
-            self._flow.author = f"[{self._note_count}]"
+            self._flow.author = f"[^{self._note_count}]:"
         elif role == "comment" and self._author:
             self._flow.author, self._author = f"{self._author}:", ""
 

@@ -67,8 +67,8 @@ class TexInline:
             return "\0"
         if name in ("footnote", "footnotetext") and given:
             self._count += 1
-            self._notes.append(f"[{self._count}] {self.text(given[-1:])}")
-            return f"[{self._count}]" if name == "footnote" else ""
+            self._notes.append(f"[^{self._count}]: {self.text(given[-1:])}")
+            return f"[^{self._count}]" if name == "footnote" else ""
         if name.startswith(("cite", "parencite", "textcite")):
             return f"[{self.text(given[-1:])}]"
         if name in _REFERENCES:

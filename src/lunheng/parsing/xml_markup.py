@@ -68,7 +68,7 @@ class XmlParser:
         names = Counter(name_of(node).lower() for node in root.iter())
         if any(names[name] for name in _PROSE):
             abstract = read_head(root, builder)
-            walker = _Walker(builder)
+            walker = _Walker(builder, limits.max_cells)
             for block in abstract:
                 walker.block(block)
             walker.children(root)
@@ -131,11 +131,13 @@ def _data(node: Any) -> Any:
 class _Walker:
     """Goes through the tree once, gathering inline text until a block ends."""
 
-    def __init__(self, builder: DocumentBuilder) -> None:
+    def __init__(self, builder: DocumentBuilder, max_cells: int) -> None:
         self._builder = builder
+        self._max_cells = max_cells
         self._inline: list[str] = []
         self._links: list[tuple[str, str]] = []
-        self._notes: list[Any] = []
+        self._notes: list[tuple[int, Any]] = []
+        self._note_count = 0
         self._role: ElementRole = "body"
         self._depth = 1
 
@@ -144,7 +146,8 @@ class _Walker:
         links, notes, self._inline, self._links, self._notes = self._links, self._notes, [], [], []
         if text:
             self._builder.add(kind, text, role=self._role, links=links)
-        for note in notes:
+        for number, note in notes:
+            self._inline.append(f"[^{number}]: ")
             self._in_role("footnote", note)
 
     def children(self, node: Any) -> None:
@@ -185,7 +188,9 @@ class _Walker:
 
     def _in_role(self, role: ElementRole, node: Any) -> None:
         before, self._role = self._role, role
-        self.children(node)
+        only = [child for child in node if name_of(child)]
+        # A note of one paragraph is that paragraph, behind its mark.
+        self.children(only[0] if len(only) == 1 and name_of(only[0]).lower() in _PARAGRAPHS else node)
         self.flush()
         self._role = before
 
@@ -194,7 +199,9 @@ class _Walker:
         if name in _SKIPPED:
             return
         if name in _NOTES and any(part.strip() for part in self._inline):
-            self._notes.append(node)
+            self._note_count += 1
+            self._notes.append((self._note_count, node))
+            self._inline.append(f"[^{self._note_count}]")
         elif name in _LINES:
             self._inline.append("\0")
             self.children(node)
@@ -211,7 +218,7 @@ class _Walker:
     def _table(self, node: Any) -> None:
         parts = [n for n in node if name_of(n).lower() in ("title", "caption", "head", "label")]
         caption = " ".join(filter(None, map(_words, parts)))
-        table = markdown_table(table_grid(node))
+        table = markdown_table(table_grid(node, self._max_cells))
         self._builder.add("table", table, caption=caption or None, role=self._role)
         for foot in (n for n in node if name_of(n) == "table-wrap-foot"):
             self.children(foot)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lunheng.errors import LimitError
 from lunheng.parsing.xml_tree import attribute, name_of
 
 _ROWS = frozenset(["tr", "row", "table-row", "strow", "sthead"])
@@ -15,8 +16,13 @@ _NESTED = frozenset(["table", "informaltable", "entrytbl"])
 MAX_SPAN = 1000
 
 
-def table_grid(table: Any) -> list[list[str]]:
-    """The rows of a table; a spanned cell's text stands in every place that it covers."""
+def table_grid(table: Any, max_cells: int) -> list[list[str]]:
+    """The rows of a table; a spanned cell's text stands in every place that it covers.
+
+    Raises:
+        LimitError: if these are more than ``max_cells``.
+    """
+    count = 0
     columns = [
         attribute(n, "colname") or str(i) for i, n in enumerate(n for n in table.iter() if name_of(n) == "colspec")
     ]
@@ -32,6 +38,9 @@ def table_grid(table: Any) -> list[list[str]]:
             while (len(grid), len(cells)) in covered:
                 cells.append(covered[len(grid), len(cells)])
             text, across, down = _text(cell), _across(cell, columns), _down(cell)
+            count += across * down
+            if count > max_cells:
+                raise LimitError(f"a table of over {max_cells:,} cells; split it or raise parsing.max_cells")
             for r in range(1, down):
                 covered.update(((len(grid) + r, len(cells) + c), text) for c in range(across))
             cells.extend([text] * across)
