@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from lunheng.errors import ParseError
+from lunheng.errors import LunhengError
 from lunheng.parsing.builder import DocumentBuilder
 from lunheng.types import Limits
 
@@ -62,7 +62,7 @@ def add_member(
             path.write_bytes(data)
             try:
                 document = parse_here(path, limits, allowance.ocr, allowance)
-            except ParseError as error:
+            except LunhengError as error:
                 _warn(builder, f"{shown}: {_without_path(str(error), path)}")
                 return
     finally:
