@@ -59,13 +59,15 @@ def decode(data: bytes, name: str = "text") -> tuple[str, str, list[str]]:
 
 def chinese_encoding(data: bytes) -> str | None:
     """Name the Chinese encoding that ``data``, which is not UTF-8, reads well in, or None."""
+    if wide := guess_utf16(data):
+        return wide
     shares = {"gb18030": _common_share_gb(data[:SAMPLE]), "big5hkscs": _common_share_big5(data[:SAMPLE])}
     best = max(shares, key=lambda encoding: shares[encoding])
     return best if shares[best] >= COMMON_SHARE else None
 
 
 def guess_utf16(data: bytes) -> str | None:
-    """Name the byte order of UTF-16 text without a mark, or None: every other byte of its ASCII is NUL."""
+    """Name the byte order of UTF-16 text without a mark, or None: every other byte of its ASCII is NUL, or it is Chinese."""
     sample = data[:4096]
     half = len(sample) // 2
     if half < 2:
@@ -75,7 +77,25 @@ def guess_utf16(data: bytes) -> str | None:
         return "utf-16-le"
     if even > 0.3 and odd < 0.05:
         return "utf-16-be"
-    return None
+    return next((order for order in ("utf-16-le", "utf-16-be") if _is_wide_chinese(sample, order)), None)
+
+
+def _is_wide_chinese(sample: bytes, order: str) -> bool:
+    """Whether UTF-16 text without a mark is Chinese: common characters and their punctuation, nearly all of it.
+
+    Pairs of Latin letters give Chinese characters too, but rare ones.
+    """
+    text = sample[: len(sample) // 2 * 2].decode(order, "replace")
+    han = [c for c in text if "\u4e00" <= c <= "\u9fff"]
+    plausible = len(han) + sum(
+        c in "\n\r\t" or " " <= c <= "~" or "\u2010" <= c <= "\u303f" or c >= "\uff00" for c in text
+    )
+    if len(han) < 0.3 * len(text) or plausible < 0.97 * len(text):
+        return False
+    # GB 2312's level 1, and Big5's for traditional characters.
+    common = sum(0xB0 <= c.encode("gb2312", "replace")[0] <= 0xD7 for c in han)
+    traditional = sum(0xA4 <= c.encode("big5", "replace")[0] <= 0xC6 for c in han)
+    return max(common, traditional) >= COMMON_SHARE * len(han)
 
 
 def _forgiving(data: bytes, encoding: str) -> tuple[str, str, list[str]]:

@@ -25,6 +25,8 @@ _SPACE = re.compile(r"[ \t\r\n\f]+")
 MIN_ALT = 6
 """Alternative text shorter than this (a Chinese character counting as two) names an icon."""
 _LINKS_ONLY = 0.9
+MAX_TABLES_DEEP = 2
+"""Tables inside tables inside tables are read as running text: each level would go through all of its text again."""
 Links = list[tuple[str, str]]
 
 
@@ -41,6 +43,7 @@ class Walker:
         self._hidden = False
         self._role: ElementRole = "body"
         self._white = True
+        self._tables_deep = 0
         self._concealed: list[str] = []
         """Hidden text met inside a table, list or heading, which is added after it."""
 
@@ -186,8 +189,10 @@ class Walker:
                     parts.append("\0")
                 elif tag == "math":
                     parts.append(math_text(child))
-                elif tag == "table":
+                elif tag == "table" and self._tables_deep < MAX_TABLES_DEEP:
+                    self._tables_deep += 1
                     rows = table_grid(child, lambda cell: self._cell(cell, links))
+                    self._tables_deep -= 1
                     parts.append("\0" + "\0".join("; ".join(_once(row)) for row in rows) + "\0")
                 elif tag == "img":
                     alt = inline_text(attributes.get("alt") or "")

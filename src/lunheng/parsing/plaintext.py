@@ -1,4 +1,4 @@
-"""Plain text: paragraphs at blank lines, or a line each where the text has no blank lines; plain code.
+"""Plain text: numbered headings, lists, drawn tables, paragraphs at blank lines or a line each; plain code.
 
 Called by ``dispatch`` for txt and source files, and by the mail parsers.
 """
@@ -11,6 +11,8 @@ from pathlib import Path
 from lunheng.parsing.builder import DocumentBuilder, clean_text, read_bytes
 from lunheng.parsing.encoding import decode
 from lunheng.parsing.numbering import heading_level, is_strong_heading
+from lunheng.parsing.tables import markdown_table
+from lunheng.parsing.text_tables import find_tables
 from lunheng.types import Document, Limits
 
 _BLANK = re.compile(r"\n[^\S\n]*\n\s*")
@@ -38,8 +40,16 @@ class PlainTextParser:
 
 def add_text(text: str, builder: DocumentBuilder) -> None:
     """Add the elements of a plain text to ``builder``."""
-    for block in _BLANK.split(clean_text(text)):
-        _add_block(builder, block.strip("\n"))
+    lines = clean_text(text).split("\n")
+    at = 0
+    for table in find_tables(lines) if any("--" in line or "==" in line for line in lines) else ():
+        _add_text(builder, lines[at : table.start])
+        if table.caption:
+            builder.add("paragraph", table.caption)
+        caption = table.caption or builder.caption_above()
+        builder.add("table", markdown_table(table.rows, table.header), caption=caption)
+        at = table.end
+    _add_text(builder, lines[at:])
 
 
 class SourceCodeParser:
@@ -68,6 +78,11 @@ def _title(text: str) -> str:
     if not alone or len(first) > LONGEST_TITLE or _ENDS_SENTENCE.search(first) or numbered:
         return ""
     return first
+
+
+def _add_text(builder: DocumentBuilder, lines: list[str]) -> None:
+    for block in _BLANK.split("\n".join(lines)):
+        _add_block(builder, block.strip("\n"))
 
 
 def _add_block(builder: DocumentBuilder, block: str) -> None:

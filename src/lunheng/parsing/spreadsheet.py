@@ -29,7 +29,7 @@ class SpreadsheetParser:
     """Reads xlsx, xlsb, xls and ods."""
 
     def parse(self, source: Path, limits: Limits) -> Document:
-        from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetVisibleEnum
+        from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetVisibleEnum, WorksheetNotFound
 
         data = read_bytes(source, limits)
         kind = detect(source).format
@@ -54,7 +54,11 @@ class SpreadsheetParser:
             if not str(sheet.typ).endswith("WorkSheet"):
                 continue
             looks = view.sheets.get(sheet.name, SheetView())
-            found = _Sheet(book, sheet.name, looks, view.epoch_1904, limits.max_cells - cells, source, limits)
+            try:
+                found = _Sheet(book, sheet.name, looks, view.epoch_1904, limits.max_cells - cells, source, limits)
+            except (CalamineError, WorksheetNotFound) as error:
+                builder.warn(f"sheet {sheet.name!r} is damaged and was left out ({error})")
+                continue
             cells += found.size
             hidden = sheet.visible != SheetVisibleEnum.Visible
             if looks.unsolved and any(any(row) for row in found.rows):
@@ -197,8 +201,14 @@ def _read_properties(source: Path, builder: DocumentBuilder) -> None:
     from openpyxl.xml.functions import fromstring
 
     with zipfile.ZipFile(source) as archive:
-        if "docProps/core.xml" in archive.namelist():
-            read_core_properties(DocumentProperties.from_tree(fromstring(archive.read("docProps/core.xml"))), builder)
+        if "docProps/core.xml" not in archive.namelist():
+            return
+        try:
+            properties = DocumentProperties.from_tree(fromstring(archive.read("docProps/core.xml")))
+        except (ValueError, TypeError, SyntaxError, AttributeError) as error:
+            builder.warn(f"its title, author and dates could not be read ({error})")
+            return
+    read_core_properties(properties, builder)
 
 
 def _read_open_document_properties(source: Path, builder: DocumentBuilder) -> None:

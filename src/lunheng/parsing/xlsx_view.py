@@ -19,7 +19,7 @@ from lunheng.parsing.office import safe_xml
 
 S = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
-_CELL = re.compile(rb"<(?:\w+:)?c\s[^>]*?\br=\"([A-Z]{1,3})(\d{1,7})\"(?:\s+s=\"(\d{1,6})\")?")
+_CELL = re.compile(rb"<(?:\w+:)?c\s[^>]*?\br=\"([A-Z]{1,3})(\d{1,12})\"(?:\s+s=\"(\d{1,6})\")?")
 _HIDDEN_ROW = re.compile(rb"<(?:\w+:)?row\s[^>]*?\bhidden=\"(?:1|true)\"[^>]*>")
 _ROW_NUMBER = re.compile(rb"\br=\"(\d{1,7})\"")
 _COLUMN = re.compile(rb"<(?:\w+:)?col\s[^>]*>")

@@ -33,6 +33,7 @@ _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?")
 _STREAM = re.compile(rb"stream\r?\n(.*?)\r?\nendstream", re.S)
 _OBJECT = re.compile(rb"\d+ \d+ obj\b.*?endobj", re.S)
 _REFERENCE = re.compile(rb"\b\d+ 0 R\b")
+_CONTENT = re.compile(r"document|sheet\d|slide\d+\.xml$|content\.|notes|styles|numbering|comments|html?$|sharedStrings")
 _NAME = re.compile(rb"/[A-Za-z]\w*")
 
 
@@ -184,9 +185,7 @@ def mutate_zip(data: bytes, random: Random) -> bytes:
     if not members:
         return mutate_bytes(data, random)
     # The parts that hold the text are changed more often than themes and settings.
-    weights = [
-        1 + 6 * bool(re.search(r"document|sheet\d|slide\d|content|notes|styles|rels|workbook", n)) for n, _ in members
-    ]
+    weights = [8 if _CONTENT.search(name) else 1 for name, _ in members]
     for at in random.choices(range(len(members)), weights, k=random.randint(1, 3)):
         name, content = members[at]
         match random.randrange(12):
