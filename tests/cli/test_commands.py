@@ -67,7 +67,7 @@ def as_json(*arguments: str, code: int = 0) -> Any:
 def test_sync_reports_what_became_of_each_file(home: Path) -> None:
     first = as_json("sync", str(HANDBOOK), "--kb", str(home))
     assert first["counts"] == {"added": 11}
-    assert {"source", "status", "reason", "chunks", "warnings"} == set(first["items"][0])
+    assert {"source", "status", "reason", "chunks", "warnings", "chunking"} == set(first["items"][0])
     assert all(item["chunks"] > 0 for item in first["items"])
     again = as_json("add", str(HANDBOOK), "--kb", str(home))
     assert again["counts"] == {"unchanged": 11} and {item["chunks"] for item in again["items"]} == {None}
@@ -169,9 +169,29 @@ def test_parse_and_chunk() -> None:
     assert document["source_type"] == "md" and document["language"] == "zh"
     assert list(document) == ["title", "source_type", "language", "metadata", "warnings", "elements"]
     text = "\n\n".join(element["text"] for element in document["elements"])
-    chunks = as_json("chunk", file, "--size", "100")
+    cut = as_json("chunk", file, "--size", "100")
+    assert list(cut) == ["strategy", "reason", "warnings", "chunks"] and cut["strategy"] == "structure"
+    assert "chunking.size is 100" in cut["reason"]
+    chunks = cut["chunks"]
     assert all(text[c["start"] : c["end"]] == c["text"] for c in chunks)
     assert max(c["metadata"]["token_count"] for c in chunks) <= 100
+
+
+def test_chunk_shows_boundaries_and_compares(tmp_path: Path) -> None:
+    law = tmp_path / "规定.txt"
+    law.write_text(
+        "\n\n".join(f"第{n}条　本条规定了第 {n} 件事，见第一条。" for n in "一二三四五六七"), encoding="utf-8"
+    )
+    shown = run("chunk", str(law), "--show")
+    assert shown.count("tokens") == 8 and "第七条" in shown  # seven chunks, and the cap in the reason
+    assert "7 chunks by legal: a law, contract or regulation: 7 of 条 in order, 第一条 to 第七条" in shown
+    assert "第三条" in run("chunk", str(law), "--strategy", "fixed", "--show", "--size", "30")
+    rows = {row["strategy"]: row for row in as_json("chunk", str(law), "--compare")}
+    assert rows["auto"]["chosen"] == "legal" and rows["auto"]["chunks"] == rows["legal"]["chunks"] == 7
+    assert rows["fixed"]["chunks"] == 1 and rows["legal"]["sizes"] and rows["legal"]["seconds"] < 60
+    table = run("chunk", str(law), "--compare")
+    assert "auto → legal" in table and "median" in table and "│" in table
+    assert CliRunner().invoke(app, ["chunk", str(law), "--compare", "--strategy", "qa"]).exit_code == 2
 
 
 def test_check_backup_restore_rebuild(home: Path, tmp_path: Path) -> None:
