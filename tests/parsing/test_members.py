@@ -14,7 +14,7 @@ import pytest
 from lunheng.errors import LimitError, ParseError
 from lunheng.parsing import parse_file
 from lunheng.parsing.dispatch import parse_here
-from lunheng.parsing.members import MAX_DEPTH, MAX_WARNINGS, safe_name, shown_name
+from lunheng.parsing.members import MAX_DEPTH, MAX_WARNINGS, Allowance, safe_name, shown_name
 from lunheng.parsing.sandbox import Sandbox
 from lunheng.testing.samples import CHINESE, ENGLISH, make_docx, make_pdf
 from lunheng.types import Document, Limits
@@ -232,3 +232,11 @@ def test_notebook_outputs_are_marked(tmp_path: Path) -> None:
         ("code", "1/0", None),
         ("code", "E: zero", "output"),
     ]
+
+
+def test_members_share_the_time_of_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "slow.zip"
+    path.write_bytes(zipped({f"{i}.txt": f"text {i}" for i in range(3)}))
+    allowance = Allowance(10**9, ends=0.0)
+    document = parse_here(path, Limits(), "off", allowance)
+    assert not document.text and all("max_seconds" in w for w in document.warnings[:3])

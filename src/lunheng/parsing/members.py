@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lunheng.errors import LunhengError
@@ -20,6 +21,8 @@ MAX_DEPTH = 4
 """Files in files in files: deeper ones are left out."""
 MAX_MEMBERS = 10_000
 MAX_WARNINGS = 100
+TIME_SHARE = 0.8
+"""Members may use so much of the time of the whole file: what was read by then is kept, not ended with the rest."""
 
 
 @dataclass
@@ -30,11 +33,13 @@ class Allowance:
     members_left: int = MAX_MEMBERS
     depth: int = 0
     ocr: str = "auto"
+    ends: float = float("inf")
+    """When, on the monotonic clock, no further member is begun."""
 
 
 def new_allowance(limits: Limits, ocr: str) -> Allowance:
     """The allowance of a file that is not inside another."""
-    return Allowance(limits.max_expanded_bytes, ocr=ocr)
+    return Allowance(limits.max_expanded_bytes, ocr=ocr, ends=time.monotonic() + TIME_SHARE * limits.max_seconds)
 
 
 def add_member(
@@ -53,6 +58,11 @@ def add_member(
     if allowance.members_left <= 0 or len(data) > allowance.bytes_left:
         _warn(builder, f"{shown}: left out, the file holds over {MAX_MEMBERS:,} files or parsing.max_expanded_bytes")
         return
+    seconds = allowance.ends - time.monotonic()
+    if seconds <= 0:
+        _warn(builder, f"{shown}: left out, the time for the whole file is used up (parsing.max_seconds)")
+        return
+    limits = replace(limits, max_seconds=min(limits.max_seconds, seconds))
     allowance.members_left -= 1
     allowance.bytes_left -= len(data)
     allowance.depth += 1
