@@ -45,8 +45,9 @@ bench-indexes: $(VENV)/.installed-dev ## the lexical and the vector indexes besi
 	$(BIN)/python benchmarks/vectors.py
 	$(BIN)/python benchmarks/assemble.py
 
-bench-parsing: $(VENV)/.installed-dev ## born-digital PDF beside seven other engines: text, tables, headings, speed
+bench-parsing: $(VENV)/.installed-dev ## PDF beside seven other engines, and recognised pages: text, tables, headings, speed
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/parsing.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/parsing_ocr.py
 	$(BIN)/python benchmarks/assemble.py
 
 docs: $(VENV)/.installed-dev

@@ -145,6 +145,8 @@ class ParsingSettings(_Section):
     max_seconds: float = _LIMITS.max_seconds
     max_memory_bytes: int = _LIMITS.max_memory_bytes
     wide_sheet_columns: int = _LIMITS.wide_sheet_columns
+    ocr_figures: int = Field(_LIMITS.ocr_figures, ge=0)
+    """How many pictures in a document are recognised; 0: none."""
     ocr: Literal["auto", "off", "rapidocr", "tesseract"] = "auto"
     """Which engine recognises pages without a text layer, and pictures; ``auto``: the first that is installed."""
 

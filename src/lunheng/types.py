@@ -333,6 +333,8 @@ class Limits:
     max_memory_bytes: int = 3_000_000_000
     wide_sheet_columns: int = 20
     """A sheet with more columns is read by row, as ``header: value`` records; 0: never."""
+    ocr_figures: int = 0
+    """So many pictures inside a document are recognised; 0: none."""
 
 
 def to_jsonable(value: Any) -> Any:

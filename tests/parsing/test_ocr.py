@@ -313,3 +313,36 @@ def test_exif_says_which_side_is_up(tmp_path: Path) -> None:
     assert document.text == "Bring a red lamp" and document.author == "Ada Sample"
     x0, top, x1, bottom = document.elements[0].bbox or (0, 0, 0, 0)
     assert x1 - x0 > 5 * (bottom - top) and x1 < 360 and bottom < 120
+
+
+@pytest.mark.parametrize("suffix", ["docx", "pptx"])
+def test_pictures_in_office_documents(suffix: str, tmp_path: Path) -> None:
+    """Read where the setting says so, and the same picture once; linked and damaged ones cost nothing else."""
+    import io
+
+    file, path = io.BytesIO(), tmp_path / f"figures.{suffix}"
+    picture((480, 160), {(20, 30): "静置过夜的雨水", (20, 80): "Bring a red lamp."}, 32).save(file, "PNG")
+    if suffix == "docx":
+        import docx
+
+        word = docx.Document()
+        word.add_paragraph("The mirrors are washed every seven weeks.")
+        for _ in range(2):
+            word.add_picture(file)
+        word.save(str(path))
+    else:
+        import pptx
+
+        deck = pptx.Presentation()
+        slide = deck.slides.add_slide(deck.slide_layouts[5])
+        slide.shapes.title.text = "The mirrors"
+        for left in (0, 5_000_000):
+            slide.shapes.add_picture(file, left, 2_000_000)
+        deck.save(str(path))
+    assert not any(e.kind == "figure" and "lamp" in e.text for e in parse(path, "rapidocr").elements)
+    document = parse_here(path, Limits(ocr_figures=1), "rapidocr")
+    check_document(document)
+    figures = [e for e in document.elements if e.kind == "figure"]
+    assert [e.is_ocr for e in figures] == [True, True] and all(e.ocr_confidence for e in figures)
+    assert all("静置过夜的雨水" in e.text and "red lamp" in e.text for e in figures)
+    assert not document.warnings

@@ -42,7 +42,7 @@ def parse_file(path: Path | str, settings: ParsingSettings | None = None) -> Doc
 
 
 def fingerprint(settings: ParsingSettings) -> str:
-    """Changes whenever the same file may parse differently: parser version, OCR engine in use, how sheets are read."""
+    """Changes whenever the same file may parse differently: parser version, OCR engine in use, how sheets and figures are read."""
     from lunheng.parsing.ocr import engine_name
 
-    return f"parsing-{VERSION}-{engine_name(settings.ocr) or 'no-ocr'}-{settings.wide_sheet_columns}"
+    return f"parsing-{VERSION}-{engine_name(settings.ocr) or 'no-ocr'}-{settings.wide_sheet_columns}-{settings.ocr_figures}"

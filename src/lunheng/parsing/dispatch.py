@@ -55,7 +55,7 @@ PARSERS = {
 }
 _CONTAINERS = frozenset({"eml", "msg", "zip"})
 """Formats that hold other files."""
-_RECOGNISED = frozenset({"pdf", *PICTURES})
+_RECOGNISED = frozenset({"pdf", "docx", "pptx", *PICTURES})
 """Formats whose parsers take the setting parsing.ocr."""
 
 

@@ -20,6 +20,7 @@ from lunheng.parsing.docx_numbering import Numbering, W
 from lunheng.parsing.docx_styles import Styles
 from lunheng.parsing.docx_text import MC, Inline, InlineReader, R, font_size, is_bold
 from lunheng.parsing.numbering import heading_level, is_strong_heading
+from lunheng.parsing.ocr_figures import FigureReader, FigureText
 from lunheng.parsing.office import external_targets, read_core_properties, safe_xml
 from lunheng.parsing.tables import markdown_table
 from lunheng.parsing.zipscan import check_zip
@@ -37,7 +38,10 @@ _UNTITLED_PICTURE = re.compile(r"(?:picture|图片|image|图像|graphic|图形|o
 
 
 class DocxParser:
-    """Reads docx."""
+    """Reads docx. ``ocr`` is the setting parsing.ocr, for pictures."""
+
+    def __init__(self, ocr: str = "auto") -> None:
+        self._ocr = ocr
 
     def parse(self, source: Path, limits: Limits) -> Document:
         import docx
@@ -51,7 +55,10 @@ class DocxParser:
             read_core_properties(word.core_properties, builder)
         except (OpcError, KeyError, ValueError, SyntaxError) as error:
             raise ParseError(f"{source}: a damaged Word document ({error}); open and save it again in Word") from error
-        _Body(word, builder).walk(word.element.body)
+        figures = FigureReader(self._ocr, limits)
+        _Body(word, builder, figures).walk(word.element.body)
+        for warning in figures.warnings:
+            builder.warn(warning)
         return builder.build()
 
 
@@ -68,6 +75,8 @@ class _Block:
     hidden: bool = False
     role: ElementRole = "body"
     links: tuple[tuple[str, str], ...] = ()
+    ocr_confidence: float | None = None
+    """Of the text in a picture; None where nothing was recognised."""
     paragraph: Any = None
     """The XML of a plain paragraph, which may turn out to be a heading."""
 
@@ -75,8 +84,9 @@ class _Block:
 class _Body:
     """The walk over one document's body."""
 
-    def __init__(self, word: Any, builder: DocumentBuilder) -> None:
+    def __init__(self, word: Any, builder: DocumentBuilder, figures: FigureReader) -> None:
         self._builder = builder
+        self._figures = figures
         self._part = word.part
         self._styles = Styles(word)
         self._numbering = Numbering(_numbering_root(word))
@@ -111,6 +121,8 @@ class _Body:
                     hidden=b.hidden,
                     role=b.role,
                     links=b.links,
+                    is_ocr=b.ocr_confidence is not None,
+                    ocr_confidence=b.ocr_confidence,
                 )
         if any(b.hidden for b in blocks):
             self._builder.warn("text hidden from the reader was found and marked as hidden")
@@ -288,13 +300,22 @@ class _Body:
             if (root := self._related_xml(diagram.get(f"{R}dm"))) is not None:
                 points = (" ".join("".join(t.text or "" for t in p.iter(f"{A}t")).split()) for p in root.iter(f"{A}p"))
                 self._add(_Block("list", "\n".join(f"- {point}" for point in points if point)))
-        picture = any(True for _ in drawing.iter(f"{A}blip", f"{V}imagedata"))
-        if picture and (name := _description(drawing)):
-            self._add(_Block("figure", name))
-        elif picture:
+        picture = next(drawing.iter(f"{A}blip", f"{V}imagedata"), None)
+        if picture is None:
+            return
+        found = self._figures.read(blob) if (blob := self._blob(picture)) else FigureText()
+        text = "\n".join(part for part in (_description(drawing), found.text) if part)
+        if text:
+            self._add(_Block("figure", text, ocr_confidence=found.confidence))
+        else:
             self._end()
             # A picture that says nothing of itself is only a place for a caption.
             self._blocks_found.append(_Block("figure", ""))
+
+    def _blob(self, picture: Any) -> bytes:
+        """The bytes of a picture that is kept in the file; none for one that is only linked."""
+        related = self._part.rels.get(picture.get(f"{R}embed") or picture.get(f"{R}id") or "")
+        return b"" if related is None or related.is_external else bytes(related.target_part.blob)
 
     def _related_xml(self, relationship: str | None) -> Any | None:
         related = self._part.rels.get(relationship or "")

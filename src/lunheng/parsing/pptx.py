@@ -15,6 +15,7 @@ from typing import Any
 from lunheng.errors import LimitError, ParseError
 from lunheng.parsing.builder import DocumentBuilder, read_bytes
 from lunheng.parsing.charts import chart_table
+from lunheng.parsing.ocr_figures import FigureReader, FigureText
 from lunheng.parsing.office import external_targets, read_core_properties, safe_xml
 from lunheng.parsing.pptx_order import reading_order
 from lunheng.parsing.pptx_text import Paragraph, paragraphs
@@ -40,7 +41,10 @@ _PLAIN: Frame = (1.0, 0.0, 1.0, 0.0)
 
 
 class PptxParser:
-    """Reads pptx."""
+    """Reads pptx. ``ocr`` is the setting parsing.ocr, for pictures."""
+
+    def __init__(self, ocr: str = "auto") -> None:
+        self._ocr = ocr
 
     def parse(self, source: Path, limits: Limits) -> Document:
         import pptx
@@ -62,8 +66,11 @@ class PptxParser:
             )
         read_core_properties(deck.core_properties, builder)
         size = (deck.slide_width or 0) / EMU_PER_POINT, (deck.slide_height or 0) / EMU_PER_POINT
+        figures = FigureReader(self._ocr, limits)
         for number, slide in enumerate(deck.slides, 1):
-            _Slide(slide, number, size, builder).add()
+            _Slide(slide, number, size, builder, figures).add()
+        for warning in figures.warnings:
+            builder.warn(warning)
         return builder.build()
 
 
@@ -78,8 +85,11 @@ class _Placed:
 class _Slide:
     """One slide under way."""
 
-    def __init__(self, slide: Any, number: int, size: tuple[float, float], builder: DocumentBuilder) -> None:
+    def __init__(
+        self, slide: Any, number: int, size: tuple[float, float], builder: DocumentBuilder, figures: FigureReader
+    ) -> None:
         self._slide = slide
+        self._figures = figures
         self._page = number
         self._size = size
         self._builder = builder
@@ -132,8 +142,24 @@ class _Slide:
         elif any(True for _ in shape._element.iter(f"{A}blip")):
             alt = _GUESSED.sub("", (properties.get("descr") or "") if properties is not None else "")
             alt = " ".join(alt.split())
-            if alt and not _UNTITLED_PICTURE.match(alt):
-                self._builder.add("figure", alt, page=self._page, bbox=placed.box, caption=alt, hidden=hidden)
+            alt = "" if _UNTITLED_PICTURE.match(alt) else alt
+            found = self._figures.read(blob) if (blob := self._blob(shape)) else FigureText()
+            self._builder.add(
+                "figure",
+                f"{alt}\n{found.text}",
+                page=self._page,
+                bbox=placed.box,
+                caption=alt or None,
+                is_ocr=bool(found.text),
+                ocr_confidence=found.confidence,
+                hidden=hidden,
+            )
+
+    def _blob(self, shape: Any) -> bytes:
+        """The bytes of a shape's picture that is kept in the file; none for one that is only linked."""
+        blip = next(shape._element.iter(f"{A}blip"))
+        related = self._slide.part.rels.get(blip.get(f"{R}embed") or "")
+        return b"" if related is None or related.is_external else bytes(related.target_part.blob)
 
     def _text(self, found: list[Paragraph], box: BBox | None, hidden: bool) -> None:
         """Runs of bullets as lists, the rest as paragraphs; a single bullet is a paragraph."""
