@@ -141,6 +141,10 @@ class Metadata:
     references: tuple[str, ...] = ()
     """Clauses that the text refers to, as their ids."""
     table_caption: str | None = None
+    parent: tuple[int, int] | None = None
+    """The stretch of the document's text that goes to the answer when this chunk is found; None: the chunk itself."""
+    embedded_in: tuple[int, int] | None = None
+    """The stretch of the document's text that its vector was made in (late chunking); None: prefix and text alone."""
     is_ocr: bool = False
     acl: tuple[str, ...] = (EVERYONE,)
     collection: str = "default"

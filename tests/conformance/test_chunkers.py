@@ -13,8 +13,9 @@ from lunheng.config import ChunkingSettings
 from lunheng.models.tokenizer import JsonTokenizer
 from lunheng.parsing.builder import DocumentBuilder
 from lunheng.parsing.dispatch import parse_here
-from lunheng.protocols import Tokenizer
+from lunheng.protocols import Chunker, Tokenizer
 from lunheng.testing import chunker as suite
+from lunheng.testing.fakes import FakeTokenEmbedder
 from lunheng.testing.real_models import model_folder
 from lunheng.testing.samples import MAKERS, STORIES
 from lunheng.testing.tokenizers import FakeByteTokenizer, FakeTokenizer
@@ -28,6 +29,12 @@ CAPS = (16, 40, 320)
 TOKENIZERS: tuple[Tokenizer, ...] = (FakeTokenizer(), FakeByteTokenizer())
 
 
+def made(strategy: str, cap: int, overlap: int, tokenizer: Tokenizer) -> Chunker:
+    """The strategy, with an embedder that gives token vectors."""
+    settings = ChunkingSettings(strategy=strategy, size=cap, overlap=overlap, child_size=max(16, cap // 2), min_size=8)
+    return make_chunker(settings, tokenizer, WINDOW, FakeTokenEmbedder(tokenizer))
+
+
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> list[Document]:
     folder = tmp_path_factory.mktemp("samples")
@@ -39,7 +46,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> list[Document]:
 @pytest.mark.parametrize("cap", CAPS)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_samples(documents: list[Document], strategy: str, cap: int, tokenizer: Tokenizer) -> None:
-    chunker = make_chunker(ChunkingSettings(strategy=strategy, size=cap, overlap=cap // 8), tokenizer, WINDOW)
+    chunker = made(strategy, cap, cap // 8, tokenizer)
     for document in documents:
         chunks = chunker.split(document)
         suite.check_chunks(document, chunks, tokenizer, cap)
@@ -90,7 +97,7 @@ def build(parts: list[tuple[str, object, int]]) -> Document:
 )
 def test_random_documents(parts: list, strategy: str, cap: int, overlap: int, tokenizer: Tokenizer) -> None:  # type: ignore[type-arg]
     document = build(parts)
-    chunker = make_chunker(ChunkingSettings(strategy=strategy, size=cap, overlap=overlap), tokenizer, WINDOW)
+    chunker = made(strategy, cap, overlap, tokenizer)
     suite.check_chunks(document, chunker.split(document), tokenizer, cap)
 
 
@@ -102,7 +109,7 @@ def real_tokenizer() -> Tokenizer:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_real_tokenizer(documents: list[Document], strategy: str, real_tokenizer: Tokenizer) -> None:
     for cap in (24, 200):
-        chunker = make_chunker(ChunkingSettings(strategy=strategy, size=cap, overlap=cap // 8), real_tokenizer, WINDOW)
+        chunker = made(strategy, cap, cap // 8, real_tokenizer)
         for document in documents:
             suite.check_chunks(document, chunker.split(document), real_tokenizer, cap)
 
@@ -117,5 +124,5 @@ def test_random_documents_with_the_real_tokenizer(
     overlap: int,  # type: ignore[type-arg]
 ) -> None:
     document = build(parts)
-    chunker = make_chunker(ChunkingSettings(strategy=strategy, size=cap, overlap=overlap), real_tokenizer, WINDOW)
+    chunker = made(strategy, cap, overlap, real_tokenizer)
     suite.check_chunks(document, chunker.split(document), real_tokenizer, cap)

@@ -37,8 +37,9 @@ def test_a_field_and_a_known_key_are_fine() -> None:
 def test_a_key_that_no_document_has_is_a_warning() -> None:
     assert complaints('team == "a"') == [
         "filter: no document has the field 'team'; the fields are acl, author, bbox, chunk_index, collection, "
-        "content_hash, created_at, document_id, heading_path, is_ocr, language, last_modified, legal_clause_id, "
-        "page_number, section_title, source, source_type, table_caption, tags, title, token_count, word_count"
+        "content_hash, created_at, document_id, embedded_in, heading_path, is_ocr, language, last_modified, "
+        "legal_clause_id, page_number, parent, references, section_title, source, source_type, table_caption, tags, "
+        "title, token_count, word_count"
     ]
     assert complaints('部门 == "a" or 部门 == "b"', "owner") == [
         "filter: no document has the field '部门'; the keys of your own are owner"

@@ -196,7 +196,7 @@ class Catalog:
         granted = [{"document_id": d.id, "grant": g} for d, _, _ in items for g in sorted(set(d.acl))]
         if granted:
             connection.execute(insert(grants), granted)
-        new = [rows.chunk_to_row(c, sequence) for _, chunks_of_it, _ in items for c in chunks_of_it]
+        new = [rows.chunk_to_row(c, document.text, sequence) for document, cut, _ in items for c in cut]
         if new:
             connection.execute(insert(chunks), new)
         added: dict[str, list[int]] = {document_id: [] for document_id in ids}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -66,7 +67,7 @@ def _element(stored: dict[str, Any], text: str) -> Element:
     return Element(**values)
 
 
-def chunk_to_row(chunk: Chunk, sequence: int) -> dict[str, Any]:
+def chunk_to_row(chunk: Chunk, document_text: str, sequence: int) -> dict[str, Any]:
     return {
         "id": chunk.id,
         "document_id": chunk.metadata.document_id,
@@ -79,7 +80,7 @@ def chunk_to_row(chunk: Chunk, sequence: int) -> dict[str, Any]:
         "language": chunk.metadata.language,
         "element_ids": list(chunk.element_ids),
         "metadata": _stored_metadata(chunk.metadata),
-        "text_hash": text_hash(chunk.full_text),
+        "text_hash": passage_hash(chunk.full_text, document_text, chunk.start, chunk.metadata.embedded_in),
         "sequence": sequence,
     }
 
@@ -93,8 +94,16 @@ def _stored_metadata(metadata: Metadata) -> dict[str, Any]:
     return values
 
 
+def passage_hash(full_text: str, document_text: str, start: int, embedded_in: Sequence[int] | None) -> str:
+    """Names the vector of a passage; one that was made within a longer stretch of the document, by that too."""
+    if embedded_in is None:
+        return text_hash(full_text)
+    first, last = embedded_in
+    return content_id(full_text, document_text[first:last], str(start - first))
+
+
 def text_hash(full_text: str) -> str:
-    """Names the vector of a passage."""
+    """Names the vector of a passage that was embedded by itself."""
     return content_id(full_text)
 
 
@@ -102,8 +111,9 @@ def row_to_chunk(row: Row[Any]) -> Chunk:
     stored = {k: v for k, v in row.metadata.items() if k in _FIELDS}
     for name in ("heading_path", "tags", "references", "acl"):
         stored[name] = tuple(stored.get(name) or ())
-    if stored.get("bbox") is not None:
-        stored["bbox"] = tuple(stored["bbox"])
+    for name in ("bbox", "parent", "embedded_in"):
+        if stored.get(name) is not None:
+            stored[name] = tuple(stored[name])
     for name in ("created_at", "last_modified"):
         stored[name] = _time(stored.get(name))
     return Chunk(

@@ -34,6 +34,9 @@ STRATEGIES = {
     "structure": "lunheng.chunking.structure:StructureChunker",
     "recursive": "lunheng.chunking.recursive:RecursiveChunker",
     "fixed": "lunheng.chunking.fixed:FixedChunker",
+    "semantic": "lunheng.chunking.semantic:SemanticChunker",
+    "parent_child": "lunheng.chunking.parent_child:ParentChildChunker",
+    "late": "lunheng.chunking.late:LateChunker",
     "contextual": "lunheng.chunking.structure:StructureChunker",
 }
 CONTEXT_OF = {"contextual": "sentence"}

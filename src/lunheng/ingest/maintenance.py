@@ -5,21 +5,22 @@ Called by the knowledge base's ``check`` and ``rebuild``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 
 from lunheng.catalog import Catalog, vectors
-from lunheng.catalog.rows import text_hash
+from lunheng.catalog.rows import passage_hash
 from lunheng.catalog.schema import chunks, documents
 from lunheng.catalog.vectors import VectorType
 from lunheng.indexes.catch_up import VectorMirror
 from lunheng.indexes.lexical import SqliteLexicalIndex
-from lunheng.ingest.embedding import Passage, PassageEmbedder
+from lunheng.ingest.embedding import Passage, PassageEmbedder, passages_of
 from lunheng.protocols import Keys
-from lunheng.types import Principal
+from lunheng.types import Chunk, Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +85,18 @@ def _missing(wanted: Keys, held: Keys) -> int:
 
 
 def _wrong_offsets(connection: Connection) -> int:
+    within = func.json_extract(chunks.c.metadata, "$.embedded_in")
+    own = (chunks.c.start, chunks.c.end, chunks.c.text, chunks.c.prefix, chunks.c.text_hash)
     query = (
-        select(chunks.c.start, chunks.c.end, chunks.c.text, chunks.c.prefix, chunks.c.text_hash, documents.c.text)
+        select(*own, within, documents.c.text)
         .join(documents, documents.c.id == chunks.c.document_id)
         .execution_options(yield_per=500)
     )
     wrong = 0
-    for start, end, shown, prefix, digest, whole in connection.execute(query):
+    for start, end, shown, prefix, digest, embedded_in, whole in connection.execute(query):
         full = f"{prefix}\n{shown}" if prefix else shown
-        wrong += whole[start:end] != shown or text_hash(full) != digest
+        named = passage_hash(full, whole, start, json.loads(embedded_in) if embedded_in else None)
+        wrong += whole[start:end] != shown or named != digest
     return wrong
 
 
@@ -106,8 +110,12 @@ def repair(
     """Remake what ``check`` finds wrong in anything derived, and embed what has no vector."""
     with catalog.read() as connection:
         absent = vectors.missing_keys(connection, embedder.fingerprint)
-        found = catalog.chunks_by_key(connection, absent, Principal.local()).values()
-        passages = {text_hash(c.full_text): Passage.of(c.prefix, c.text, c.metadata.heading_path) for c in found}
+        by_document: dict[str, list[Chunk]] = {}
+        for chunk in catalog.chunks_by_key(connection, absent, Principal.local()).values():
+            by_document.setdefault(chunk.metadata.document_id, []).append(chunk)
+        passages: dict[str, Passage] = {}
+        for document_id, found in by_document.items():
+            passages |= passages_of(found, catalog.document_text(connection, document_id))
     if passages:
         made = embedder.embed(passages)
         with catalog.write() as connection:

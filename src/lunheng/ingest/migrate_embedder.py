@@ -11,11 +11,10 @@ from collections.abc import Callable
 from sqlalchemy import select
 
 from lunheng.catalog import Catalog, vectors
-from lunheng.catalog.rows import text_hash
 from lunheng.catalog.schema import documents
 from lunheng.catalog.vectors import VectorType
 from lunheng.indexes.lexical import SqliteLexicalIndex
-from lunheng.ingest.embedding import Passage, PassageEmbedder
+from lunheng.ingest.embedding import PassageEmbedder, passages_of
 from lunheng.protocols import Chunker
 from lunheng.types import Chunk
 
@@ -41,7 +40,7 @@ def migrate(
         with catalog.read() as connection:
             document = catalog.document(connection, document_id)
             chunks = chunker.split(document) if document else []
-            passages = {text_hash(c.full_text): Passage.of(c.prefix, c.text, c.metadata.heading_path) for c in chunks}
+            passages = passages_of(chunks, document.text) if document else {}
             known = vectors.known_hashes(connection, embedder.fingerprint, list(passages))
         missing = {h: p for h, p in passages.items() if h not in known}
         hashes = list(missing)
@@ -59,7 +58,7 @@ def migrate(
                 continue
             new: list[Chunk] = chunker.split(document)
             old = catalog.document_chunks(connection, document_id)
-            if [(c.id, c.full_text) for c in new] != [(c.id, c.full_text) for c in old]:
+            if [_stored(c) for c in new] != [_stored(c) for c in old]:
                 fingerprint = catalog.document_fingerprint(connection, document_id)
                 removed, added = catalog.replace_document(connection, document, new, fingerprint)
                 lexical.remove(connection, removed)
@@ -69,3 +68,8 @@ def migrate(
         catalog.set_fact(connection, "embedder_fingerprint", embedder.fingerprint)
         catalog.set_fact(connection, "dimension", embedder.embedder.dimension)
         vectors.forget_orphans(connection, keep=embedder.fingerprint)
+
+
+def _stored(chunk: Chunk) -> tuple[object, ...]:
+    """What of a chunk may differ from model to model."""
+    return chunk.id, chunk.full_text, chunk.metadata.parent, chunk.metadata.embedded_in

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,15 +18,14 @@ from typing import Literal
 import numpy as np
 
 from lunheng.catalog import Catalog, Stamp, vectors
-from lunheng.catalog.rows import text_hash
 from lunheng.catalog.vectors import Embedded, VectorType
 from lunheng.chunking.cut import Cut, cut_document
 from lunheng.errors import LunhengError, UnsupportedFormatError
 from lunheng.indexes.lexical import SqliteLexicalIndex
-from lunheng.ingest.embedding import Passage, PassageEmbedder
+from lunheng.ingest.embedding import Passage, PassageEmbedder, passages_of
 from lunheng.parsing import file_state, hash_file
 from lunheng.protocols import Chunker
-from lunheng.types import Chunk, Document, content_id
+from lunheng.types import Document, content_id
 
 log = logging.getLogger(__name__)
 Status = Literal["added", "updated", "unchanged", "removed", "skipped", "failed"]
@@ -266,7 +265,7 @@ class Pipeline:
             return ItemReport(source, "failed", "; ".join(document.warnings) or "no text was found in it")
         if cut.strategy:
             log.debug("%s: cut by %s: %s", source, cut.strategy, cut.reason)
-        return _Prepared(document, cut, item.fingerprint, _passages(cut.chunks), item.file_state)
+        return _Prepared(document, cut, item.fingerprint, passages_of(cut.chunks, document.text), item.file_state)
 
     def _store(self, prepared: Sequence[_Prepared], done: Callable[[ItemReport], None]) -> None:
         if not prepared:
@@ -331,7 +330,3 @@ class Pipeline:
 def _reason(source: str, error: Exception) -> str:
     """What ``error`` says, without the source that it begins with."""
     return str(error).removeprefix(f"{source}: ")
-
-
-def _passages(chunks: Iterable[Chunk]) -> dict[str, Passage]:
-    return {text_hash(c.full_text): Passage.of(c.prefix, c.text, c.metadata.heading_path) for c in chunks}

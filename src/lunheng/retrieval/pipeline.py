@@ -86,12 +86,15 @@ class Searcher:
             if rerank and mode == "hybrid":
                 ranked, interactions = self._rerank(connection, query, ranked, shortlisted, found, principal, tracer)
             sure = self._confidence(query, ranked, found, interactions, tracer)
-            ranked = self._distinct(connection, ranked, k, principal, tracer)[:k]
-            chunks = self._chunks(connection, ranked, principal)
-            hits = [c.hit(chunk) for c, chunk in zip(ranked, chunks, strict=True)]
+            ranked = self._distinct(connection, ranked, k, principal, tracer)
+            hits = self._hits(connection, ranked, k, principal, tracer)
             reach = neighbours or self._settings.neighbours
-            if reach or self._settings.sections:
-                hits = [self._widen(connection, hit, reach) for hit in hits]
+            hits = [
+                self._widen(connection, hit, reach)
+                if reach or self._settings.sections or hit.chunk.metadata.parent
+                else hit
+                for hit in hits
+            ]
         return SearchResult(tuple(hits), sure)
 
     def _groups(self, connection: Connection) -> Groups:
@@ -293,12 +296,37 @@ class Searcher:
         chunks = self._catalog.chunks_by_key(connection, [c.key for c in contenders], principal)
         return [chunks[c.key] for c in contenders]
 
+    def _hits(
+        self, connection: Connection, ranked: list[Contender], k: int, principal: Principal, tracer: Tracer
+    ) -> list[Hit]:
+        """The ``k`` best as hits; several children of one parent count once, as the best of them."""
+        hits: list[Hit] = []
+        parents: set[tuple[str, tuple[int, int]]] = set()
+        joined: list[str] = []
+        for at in range(0, len(ranked), k):
+            batch = ranked[at : at + k]
+            for contender, chunk in zip(batch, self._chunks(connection, batch, principal), strict=True):
+                parent = chunk.metadata.parent
+                if len(hits) == k or (parent and (chunk.metadata.document_id, parent) in parents):
+                    joined += [chunk.id] if len(hits) < k else []
+                    continue
+                if parent:
+                    parents.add((chunk.metadata.document_id, parent))
+                hits.append(contender.hit(chunk))
+            if len(hits) == k:
+                break
+        if parents:
+            with tracer.stage("parents", hits=len(hits)) as stage:
+                stage.result["joined"] = joined
+        return hits
+
     def _widen(self, connection: Connection, hit: Hit, reach: int) -> Hit:
-        """The hit with its neighbours, or with its whole section, as one passage of the document."""
-        around = self._catalog.neighbours(connection, hit.chunk, reach)
+        """The hit with its parent, its neighbours or its whole section, as one passage of the document."""
+        around = self._catalog.neighbours(connection, hit.chunk, reach) if reach else [hit.chunk]
         if self._settings.sections:
             around = [*around, *self._section(connection, hit.chunk)]
-        start, end = min(c.start for c in around), max(c.end for c in around)
+        spans = [(c.start, c.end) for c in around] + [c.metadata.parent for c in around if c.metadata.parent]
+        start, end = min(s for s, _ in spans), max(e for _, e in spans)
         text = self._catalog.document_text(connection, hit.chunk.metadata.document_id)[start:end]
         return replace(hit, chunk=replace(hit.chunk, text=text, start=start, end=end))
 

@@ -82,5 +82,8 @@ def check_tables_apart(document: Document, chunks: list[Chunk]) -> None:
 
 
 def _is_long(header: str, chunk: Chunk) -> bool:
-    """Whether a header takes so much of a chunk (a token is at least a byte) that it need not be repeated."""
-    return chunk.metadata.token_count < 3 * len(header.encode())
+    """Whether a header leaves less than half of a chunk to the rows, so that it need not be repeated.
+
+    With its rule it is twice as long, and with the headings above (a quarter) over half of the cap: over an eighth.
+    """
+    return chunk.metadata.token_count < 8 * len(header.encode())

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lunheng.errors import ModelError
-from lunheng.protocols import Vectors
+from lunheng.protocols import Tokenizer, Vectors
 from lunheng.types import Completion, EmbedKind, Message, content_id
 
 _TOKEN = re.compile(r"[A-Za-z0-9_]+|[^\sA-Za-z0-9_]")
@@ -80,6 +80,41 @@ class FakeEmbedder:
         generator = np.random.default_rng(int(content_id(self._name, word, size=8), 16))
         vector = generator.standard_normal(self._dimension).astype(np.float32)
         return np.asarray(vector / np.linalg.norm(vector), np.float32)
+
+
+class FakeTokenEmbedder(FakeEmbedder):
+    """Implements ``TokenEmbedder`` over any tokenizer; a token's vector leans to the one before it, as context does."""
+
+    def __init__(self, tokenizer: Tokenizer, dimension: int = 16, window: int = 512) -> None:
+        super().__init__(dimension, window, "fake-tokens")
+        self._own = tokenizer
+        self._directions: dict[str, Vectors] = {}
+
+    @property
+    def tokenizer(self) -> Tokenizer:  # type: ignore[override]
+        """The one that was given."""
+        return self._own
+
+    def embed_tokens(self, texts: Sequence[str], kind: EmbedKind) -> list[Vectors]:
+        """One row a token, float32 (tokens, dimension), rows of length 1."""
+        found = []
+        for text in texts:
+            words = [text[s:e].lower() for s, e in self._own.spans(text)][: self._window]
+            rows = np.array([self._direction(w) for w in words], np.float32).reshape(-1, self._dimension)
+            rows[1:] += 0.5 * rows[:-1]
+            found.append(np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32))
+        return found
+
+    def embed_with_tokens(
+        self, texts: Sequence[str], kind: EmbedKind, pack: Callable[[Vectors], bytes]
+    ) -> tuple[Vectors, list[bytes]]:
+        """``embed``, and the packed ``embed_tokens``."""
+        return self.embed(texts, kind), [pack(rows) for rows in self.embed_tokens(texts, kind)]
+
+    def _direction(self, word: str) -> Vectors:
+        if word not in self._directions:
+            self._directions[word] = super()._direction(word)
+        return self._directions[word]
 
 
 class FakeReranker:
