@@ -69,9 +69,10 @@ def _complaint(comparison: Comparison, known: Collection[str]) -> str:
 def _nearest(name: str, known: Collection[str]) -> str | None:
     """The field or key most like ``name``, or the field that has it as one of its words (``page``: page_number)."""
     best = max([*sorted(FIELDS), *sorted(known)], key=lambda field: _likeness(name, field))
-    if _likeness(name, best) >= _ALIKE:
+    if _likeness(name, best) >= _MISSPELT:
         return best
-    return next((field for field in sorted(FIELDS) if name.lower() in field.split("_")), None)
+    word = next((field for field in sorted(FIELDS) if name.lower() in field.split("_")), None)
+    return word or (best if _likeness(name, best) >= _ALIKE else None)
 
 
 def _likeness(name: str, field: str) -> float:
