@@ -28,6 +28,7 @@ fuzz: $(VENV)/.installed-dev ## damaged files of every format through the parser
 
 bench-retrieval: $(VENV)/.installed-dev ## quality on the labelled sets, with the references beside it
 	$(BIN)/python benchmarks/retrieval.py
+	$(BIN)/python benchmarks/chunking.py
 	$(BIN)/python benchmarks/assemble.py
 
 bench-answers: $(VENV)/.installed ## the example questions, answered end to end by the 1.5B model

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PARTS = ("retrieval", "answers", "peers", "lexical", "vectors", "parsing", "parsing_ocr")
+PARTS = ("retrieval", "chunking", "answers", "peers", "lexical", "vectors", "parsing", "parsing_ocr")
 HEAD = """# What was measured
 
 Written by `make bench-retrieval`, `bench-answers`, `bench-peers`, `bench-indexes` and `bench-parsing`; each part names its machine,

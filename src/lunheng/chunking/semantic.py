@@ -196,7 +196,7 @@ class SemanticChunker:
 
 
 def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    return float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12))
+    return float(a @ b) / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12)
 
 
 def _sentences(element: Element) -> list[Span]:

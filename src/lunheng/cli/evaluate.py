@@ -99,7 +99,7 @@ def chunking(
         bool, typer.Option("--join", help="Join consecutive passages of one title into a document.")
     ] = False,
     k: Annotated[int, typer.Option("-k", min=1, help="Depth of the metrics.")] = 10,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first queries.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many queries, taken evenly.")] = None,
     documents: Annotated[int | None, typer.Option(min=1, help="Only the first passages, and their queries.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -118,7 +118,8 @@ def chunking(
     if documents:
         dataset = dataset.first_passages(documents)
     if limit:
-        dataset = replace(dataset, queries=dataset.queries[:limit])
+        step = max(1, len(dataset.queries) // limit)
+        dataset = replace(dataset, queries=dataset.queries[::step][:limit])
     long_set = LongSet.of(dataset, join=join)
     settings = Settings.load()
     embedder = load_embedder(settings.models)
