@@ -34,3 +34,16 @@ def test_any_text(text: str, k: int) -> None:
     assert len(found) <= k
     assert len(set(found)) == len(found)
     assert all(found)
+
+
+def test_forms_of_a_word_count_together_and_show_the_usual_one() -> None:
+    found = extract_keywords("The engineers page an engineer; engineers answer pages in three days, day by day.", 3)
+    assert found[0] == "engineers" and "day" not in found and "days" not in found
+
+
+def test_what_names_no_subject_is_no_keyword() -> None:
+    found = extract_keywords(
+        "本手册规定，每31日及以后的费用在24小时之内报销，各部门的费用由财务部门核对。The first two years, every day.", 6
+    )
+    assert {"手册", "费用"} <= set(found)
+    assert not {"本手册", "日及", "小时", "部门", "years", "day", "first", "two"} & set(found)

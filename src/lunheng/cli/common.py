@@ -195,14 +195,21 @@ def ingest_progress(advance: Any) -> Any:
 
 
 def parse_metadata(pairs: list[str] | None) -> dict[str, Any]:
-    """``key=value`` pairs; a value that is JSON is taken as such (numbers, true, lists)."""
+    """``key=value`` pairs, each value a number, true or false, a list, a date or text; a key said again is a list."""
+    from lunheng.parsing.metadata import read_value
+
     found: dict[str, Any] = {}
     for pair in pairs or ():
-        key, equals, value = pair.partition("=")
-        if not equals or not key.strip():
+        key, equals, text = pair.partition("=")
+        key = key.strip()
+        if not equals or not key:
             raise typer.BadParameter(f"{pair!r} is not of the form key=value", param_hint="--meta")
         try:
-            found[key.strip()] = json.loads(value)
-        except json.JSONDecodeError:
-            found[key.strip()] = value
+            value = json.loads(text, parse_constant=str)
+        except (json.JSONDecodeError, RecursionError):
+            value = read_value(text)
+        if key in found:
+            before = found[key] if isinstance(found[key], list) else [found[key]]
+            value = [*before, *(value if isinstance(value, list) else [value])]
+        found[key] = value
     return found

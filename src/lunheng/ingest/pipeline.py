@@ -24,6 +24,7 @@ from lunheng.errors import LunhengError, UnsupportedFormatError
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest.embedding import Passage, PassageEmbedder, passages_of
 from lunheng.parsing import file_state, hash_file
+from lunheng.parsing.metadata import apply_metadata
 from lunheng.protocols import Chunker
 from lunheng.types import Document, content_id
 
@@ -86,11 +87,16 @@ class Overrides:
     extra: tuple[tuple[str, object], ...] = ()
 
     def apply(self, document: Document) -> Document:
+        """The document as the caller says it is; ``extra`` may also name its title, author and dates.
+
+        Raises:
+            ParseError: a date among them is none.
+        """
+        document = apply_metadata(document, dict(self.extra))
         return replace(
             document,
             collection=document.collection if self.collection is None else self.collection,
             acl=document.acl if self.acl is None else self.acl,
-            extra={**document.extra, **dict(self.extra)},
         )
 
 

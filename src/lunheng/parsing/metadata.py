@@ -20,12 +20,14 @@ from lunheng.parsing.builder import DocumentBuilder
 from lunheng.types import Document
 
 SIDECAR_SUFFIX = ".meta.json"
+_DATE = re.compile(r"((?:19|20)\d\d)\s*[-/年]\s*(\d{1,2})\s*[-/月]\s*(\d{1,2})\s*日?")
+_ITEM = re.compile(r"\s*(\"[^\"]*\"|'[^']*'|[^,，]+)")
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?\n)?(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
 _ENTRY = re.compile(r"([\w.-]+)[ \t]*:(?:[ \t]+(.*)|[ \t]*)$")
 
 
 def sidecar_of(source: Path) -> Path:
-    """Where the sidecar of ``source`` would stand."""
+    """Where the sidecar of ``source`` would stand: beside it, as ``NAME.EXT.meta.json``."""
     return source.with_name(source.name + SIDECAR_SUFFIX)
 
 
@@ -68,19 +70,23 @@ def split_front_matter(text: str, builder: DocumentBuilder) -> tuple[dict[str, A
             continue
         if (entry := _ENTRY.match(line)) is not None:
             key = entry.group(1)
-            found[key] = _value(entry.group(2) or "")
+            found[key] = read_value(entry.group(2) or "")
         elif key and (item := re.match(r"\s*-\s+(.*)$", line)):
             before = found[key] if isinstance(found[key], list) else []
-            found[key] = [*before, _value(item.group(1))]
+            found[key] = [*before, read_value(item.group(1))]
         else:
             builder.warn(f"front matter line not understood: {line.strip()[:80]!r}")
     return found, text.lstrip("\ufeff")[match.end() :]
 
 
-def _value(text: str) -> Any:
+def read_value(text: str) -> Any:
+    """What a person means by a value: a number, true or false, a list ``[a, b]``, a date (as ISO text), else text.
+
+    Called for front matter and for ``--meta key=value``. Numbers that have leading zeros are text (007).
+    """
     text = text.strip()
     if text.startswith("[") and text.endswith("]"):
-        return [_value(item) for item in text[1:-1].split(",") if item.strip()]
+        return [read_value(item) for item in _items(text[1:-1])]
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         return text[1:-1]
     text = re.sub(r"\s+#.*$", "", text)
@@ -88,9 +94,16 @@ def _value(text: str) -> Any:
         return text.lower() == "true"
     if re.fullmatch(r"-?(?:0|[1-9]\d{0,14})", text):
         return int(text)
-    if re.fullmatch(r"-?\d+\.\d+", text):
+    if re.fullmatch(r"-?\d+\.\d+(?:[eE][-+]?\d{1,3})?", text):
         return float(text)
+    if (day := _DATE.fullmatch(text)) is not None and 1 <= int(day[2]) <= 12 and 1 <= int(day[3]) <= 31:
+        return f"{day[1]}-{int(day[2]):02d}-{int(day[3]):02d}"
     return text
+
+
+def _items(text: str) -> list[str]:
+    """The parts between commas, but for those in quotation marks."""
+    return [item for item in _ITEM.findall(text) if item.strip()]
 
 
 def apply_metadata(document: Document, given: Mapping[str, Any]) -> Document:
@@ -113,7 +126,9 @@ def apply_metadata(document: Document, given: Mapping[str, Any]) -> Document:
         for name in names:
             if rest.get(name):
                 fields[key] = _moment(rest.pop(name), name, document.source)
-    return replace(document, **fields, extra={**document.extra, **rest})
+    # What was said of it is not inferred any more.
+    inferred = tuple(name for name in document.inferred if name not in fields)
+    return replace(document, **fields, inferred=inferred, extra={**document.extra, **rest})
 
 
 def _acl(value: Any, source: str) -> tuple[str, ...]:

@@ -16,3 +16,14 @@ _CHINESE = """
 应该 需要 想 知道 是不是 有没有 哪一个 哪一年 什么样 是什么 有哪些 多大 上 中 下 里 时 个 种
 """
 STOP_WORDS = frozenset(_ENGLISH.split()) | frozenset(_CHINESE.split())
+
+_NO_SUBJECT = """
+day week month year hour minut second today yesterday tomorrow time date daili weekli monthli yearli annual
+one two three four five six seven eight nine ten hundr thousand million first third fourth last next previous
+new old good bad big small larg high low long short mani much sever everi other use make made take taken give given
+get go come put set way thing part kind sort case exampl number within without per via etc yes one's
+小时 分钟 秒钟 时候 时间 日期 今天 昨天 明天 今年 去年 本年 本月 世纪 年代 时期 期间 之日起 之日 当日 次日 工作日 以上 以下 以前 以后
+之前 之后 以内 其中 其他 情况 方面 部分 一词 内容 原因 方式 全部 全体 目前 同时 例如 比如 有关 相关 主要 部门 单位 个人 人们
+"""
+KEYWORD_STOP_WORDS = frozenset(_NO_SUBJECT.split())
+"""Words that name no subject by themselves, in their index form: no keywords, though a query may well hold them."""
