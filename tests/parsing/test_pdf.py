@@ -35,7 +35,7 @@ def canvas(path: Path, **options: Any) -> Any:
 def wrapped(text: str, font: str, width: float) -> list[str]:
     from reportlab.pdfbase.pdfmetrics import stringWidth
 
-    units = list(text) if font == "STSong-Light" else [word + " " for word in text.split()]
+    units = list(text) if not text.isascii() else [word + " " for word in text.split()]
     lines, line = [], ""
     for unit in units:
         if line and stringWidth((line + unit).rstrip(), font, 10) > width:
@@ -266,3 +266,59 @@ def test_a_header_of_one_page_is_left_out_and_a_title_is_not(tmp_path: Path) -> 
     space = ("", embedded_font(), 10.0)
     assert headed(tmp_path / "small.pdf", [small, space, space, paragraph]).elements[0].text.startswith("天文台")
     assert found_headings(headed(tmp_path / "large.pdf", [large, space, space, paragraph])) == [(1, "港务管理手册")]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_lists_notes_figures_and_links(language: str, tmp_path: Path) -> None:
+    from PIL import Image
+    from reportlab.lib.utils import ImageReader
+
+    from lunheng.testing.fonts import embedded_font
+
+    zh = language == "zh"
+    font, path = embedded_font(), tmp_path / "parts.pdf"
+    paragraph = (CHINESE if zh else ENGLISH).sections[0][1][0]
+    body = wrapped(paragraph * 4, font, 470)
+    caption, note = (
+        ("图 1 码头平面图", "1 见登记册第四卷。")
+        if zh
+        else ("Figure 1. Plan of the pier", "1 See the register, vol. 4.")
+    )
+    pdf = canvas(path)
+    pdf.setFont(font, 10)
+    for i, line in enumerate(body[:4]):
+        pdf.drawString(60, 780 - 15 * i, line)
+    for i, (x, mark, text) in enumerate(
+        [(70, "•", "北码头"), (86, "–", "冬季关闭"), (70, "•", "南码头"), (70, "2.", "旧船闸")]
+    ):
+        pdf.drawString(x, 700 - 15 * i, mark)
+        pdf.drawString(x + 12, 700 - 15 * i, text)
+    picture = ImageReader(Image.new("RGB", (80, 40), "navy"))
+    pdf.drawImage(picture, 150, 540, 200, 80)
+    pdf.drawString(180, 524, caption)
+    pdf.drawString(60, 490, "详见 港务局网站 的公告。" if zh else "See the harbour site for notices.")
+    pdf.linkURL("https://example.org/harbour", (85 if zh else 80, 486, 150, 502))
+    # The page ends within a sentence; a note stands below it.
+    for i, line in enumerate(body[4:8]):
+        pdf.drawString(60, 160 - 15 * i, line)
+    pdf.setFont(font, 8)
+    pdf.drawString(60, 90, note)
+    pdf.showPage()
+    pdf.setFont(font, 10)
+    for i, line in enumerate(body[8:]):
+        pdf.drawString(60, 780 - 15 * i, line)
+    pdf.save()
+    document = parse(path)
+    check_document(document)
+    (points,) = [e for e in document.elements if e.kind == "list"]
+    assert points.text == "- 北码头\n  - 冬季关闭\n- 南码头\n2. 旧船闸"
+    (figure,) = [e for e in document.elements if e.kind == "figure"]
+    assert figure.caption == figure.text == caption and figure.bbox == (150.0, 222.0, 350.0, 302.0)
+    (linked,) = [e for e in document.elements if e.links]
+    words, target = linked.links[0]
+    assert target == "https://example.org/harbour" and words and words in linked.text
+    (foot,) = [e for e in document.elements if e.role == "footnote"]
+    assert foot.text == note and foot.page == 1
+    # The paragraph goes on over the page, past the note.
+    squeezed = "".join(document.elements[-2].text.split())
+    assert squeezed == "".join("".join(body[4:]).split())

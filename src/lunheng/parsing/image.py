@@ -19,7 +19,7 @@ from lunheng.parsing.builder import DocumentBuilder, read_bytes
 from lunheng.parsing.ocr import REMEDY, Picture, engine_name, open_engine
 from lunheng.parsing.ocr_page import even_sizes, read_picture
 from lunheng.parsing.pdf_layout import Line, page_lines
-from lunheng.parsing.pdf_structure import Place, Structure
+from lunheng.parsing.pdf_structure import PagesAround, Structure
 from lunheng.types import Document, Limits
 
 FORMATS = {"PNG": "png", "JPEG": "jpeg", "TIFF": "tiff", "BMP": "bmp", "GIF": "gif", "WEBP": "webp"}
@@ -44,19 +44,19 @@ class ImageParser:
             raise UnsupportedFormatError(f"{source}: a picture, and {reason}")
         engine = open_engine(name)
         lines: list[Line] = []
-        places: dict[int, Place] = {}
+        around = PagesAround()
         with open_image(data, source) as image:
             builder = DocumentBuilder(source, FORMATS[image.format], data)
             _read_properties(image, builder)
             for number, picture in _pages(image, source, limits):
                 page = read_picture(picture, engine, None)
                 tables, segments = page.tables()
-                places[number] = page.place
+                around.heights[number], around.places[number] = page.height, page.place
                 lines.extend(page_lines(segments, number, tables))
         if not lines:
             raise NoTextError(f"{source}: no text was recognised in the picture")
         even_sizes(lines)
-        Structure(lines, {}, builder, places).write()
+        Structure(lines, {}, builder, around).write()
         for warning in engine.warnings:
             builder.warn(warning)
         return builder.build()

@@ -8,7 +8,6 @@ the outline) is decided at the end over its lines (``pdf_structure``).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -19,24 +18,14 @@ from lunheng.parsing.ocr_page import even_sizes
 from lunheng.parsing.office import meaningful_title
 from lunheng.parsing.pdf_fonts import install_blank_font
 from lunheng.parsing.pdf_headings import squeezed
-from lunheng.parsing.pdf_layout import Line, page_lines
+from lunheng.parsing.pdf_layout import Line, page_lines, put_links
 from lunheng.parsing.pdf_running import without_running_lines
 from lunheng.parsing.pdf_scans import ScanReader, needs_recognition, ranges
-from lunheng.parsing.pdf_structure import Place, Structure, body_size
+from lunheng.parsing.pdf_structure import PagesAround, Structure, body_size
 from lunheng.parsing.pdf_tables import read_tables
 from lunheng.types import Document, Limits
 
 _DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:([+-])(\d\d)'?(\d\d)?)?")
-
-
-@dataclass(slots=True)
-class _Pages:
-    """What was read of all pages."""
-
-    lines: list[Line] = field(default_factory=list)
-    heights: dict[int, float] = field(default_factory=dict)
-    places: dict[int, Place] = field(default_factory=dict)
-    """Of recognised pages: where a box of the upright page stands on the page."""
 
 
 class PdfParser:
@@ -56,17 +45,18 @@ class PdfParser:
                     "split the file or raise parsing.max_pages"
                 )
             _read_properties(pdf, builder)
-            pages = self._read_pages(pdf, builder, limits)
-            even_sizes(pages.lines)
-            lines = without_running_lines(pages.lines, pages.heights, body_size(pages.lines))
+            lines, around = self._read_pages(pdf, builder, limits)
+            even_sizes(lines)
+            lines = without_running_lines(lines, around.heights, body_size(lines))
             outline = _outline_levels(pdf)
         finally:
             pdf.close()
-        Structure(lines, outline, builder, pages.places).write()
+        Structure(lines, outline, builder, around).write()
         return builder.build()
 
-    def _read_pages(self, pdf: Any, builder: DocumentBuilder, limits: Limits) -> _Pages:
-        pages = _Pages()
+    def _read_pages(self, pdf: Any, builder: DocumentBuilder, limits: Limits) -> tuple[list[Line], PagesAround]:
+        lines: list[Line] = []
+        around = PagesAround()
         scans = ScanReader(self._ocr, limits)
         sideways: list[int] = []
         damaged: list[int] = []
@@ -79,13 +69,17 @@ class PdfParser:
                 continue
             try:
                 text, tables = read_tables(page)
-                segments, pages.heights[number] = text.segments, text.height
+                segments, around.heights[number] = text.segments, text.height
+                if text.pictures:
+                    around.pictures[number] = text.pictures
                 if needs_recognition(page, text) and (found := scans.read(page, number, text)) is not None:
                     tables, segments = found.tables()
-                    pages.heights[number], pages.places[number] = found.height, found.place
+                    around.heights[number], around.places[number] = found.height, found.place
                 elif text.sideways:
                     sideways.append(number)
-                pages.lines.extend(page_lines(segments, number, tables, pages.heights[number]))
+                found_lines = page_lines(segments, number, tables, around.heights[number])
+                put_links(found_lines, text.links)
+                lines.extend(found_lines)
             finally:
                 page.close()
         for warning in scans.warnings():
@@ -94,9 +88,9 @@ class PdfParser:
             builder.warn(f"text at an angle to the rest (stamps, print marks) was left out on pages {ranges(sideways)}")
         if damaged:
             builder.warn(f"pages {ranges(damaged)} are damaged and were left out")
-        if not pages.lines and scans.engine is None and scans.unread and self._ocr != "off":
+        if not lines and scans.engine is None and scans.unread and self._ocr != "off":
             raise ParseError(f"{builder.source}: {'; '.join(scans.warnings())}")
-        return pages
+        return lines, around
 
 
 def _open(data: bytes, source: Path) -> Any:

@@ -82,6 +82,8 @@ class PageText:
     broken: bool
     """Most characters have no Unicode value: the layer cannot be read, only recognised from the picture."""
     links: Sequence[Link] = ()
+    pictures: tuple[BBox, ...] = ()
+    """Boxes of images and drawings that may be figures."""
 
 
 def is_cjk(char: str) -> bool:

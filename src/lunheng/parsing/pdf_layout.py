@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lunheng.parsing.pdf_glyphs import Segment, is_cjk
+from lunheng.parsing.pdf_glyphs import Link, Segment, is_cjk
 from lunheng.parsing.pdf_running import split_edges
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class Line:
     right: float
     table: Table | None = None
     """The line stands for a whole table."""
+    links: tuple[tuple[str, str], ...] = ()
+    """Words and target of each."""
     at_edge: bool = False
     """It stands apart at the top or the bottom of the page."""
     confidence: float | None = None
@@ -89,6 +91,15 @@ def page_lines(
     lines = _lines_between(segments, page, tables)
     first, last = (_edge_lines(edge, page, flow) for edge, flow in ((above, -1), (below, -2)))
     return [*first, *lines, *last]
+
+
+def put_links(lines: list[Line], links: Sequence[Link]) -> None:
+    """Give each link to the line, or the table, that its middle is in."""
+    for link in links:
+        x, y = (link.bbox[0] + link.bbox[2]) / 2, (link.bbox[1] + link.bbox[3]) / 2
+        line = next((o for o in lines if o.x0 - 1 <= x <= o.x1 + 1 and o.top - 1 <= y <= o.bottom + 1), None)
+        if line is not None:
+            line.links = (*line.links, (link.words, link.target))
 
 
 def _edge_lines(segments: list[Segment], page: int, flow: int) -> list[Line]:
@@ -297,6 +308,15 @@ def mean_confidence(parts: Iterable[Segment | Line]) -> float | None:
 def is_bullet(text: str) -> bool:
     """Whether a line begins a list item."""
     return _SURE_BULLET.match(text) is not None or _BULLET.match(text) is not None
+
+
+def split_bullet(text: str) -> tuple[str, str]:
+    """The mark of a list item, "-" for any sign, and its text."""
+    match = _SURE_BULLET.match(text) or _BULLET.match(text)
+    if match is None:
+        return "-", text
+    mark = match[0].strip()
+    return (mark if any(c.isalnum() for c in mark) else "-"), text[match.end() :].strip()
 
 
 def join_lines(first: str, second: str) -> str:

@@ -7,27 +7,38 @@ table goes on over the page, only the whole document tells.
 from __future__ import annotations
 
 import itertools
-import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_right
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from statistics import median
 
 from lunheng.parsing.builder import DocumentBuilder
+from lunheng.parsing.pdf_captions import figure_captions, table_captions
 from lunheng.parsing.pdf_headings import Headings, size_bucket
-from lunheng.parsing.pdf_layout import Line, is_bullet, join_lines, mean_confidence, starts_paragraph
+from lunheng.parsing.pdf_layout import Line, is_bullet, join_lines, mean_confidence, split_bullet, starts_paragraph
+from lunheng.parsing.pdf_notes import footnotes
 from lunheng.parsing.pdf_tables import continuation
 from lunheng.parsing.tables import markdown_table
-from lunheng.types import BBox
+from lunheng.types import BBox, ElementKind, ElementRole
 
 MAX_CAPTION_LINES = 3
 CAPTION_DISTANCE = 2.0
 """A caption stands within so many line heights of its table."""
+POINT_STEP = 6
+"""Points of a deeper level are indented by more than so many typographic points."""
 Place = Callable[[BBox], BBox]
-_CAPTION = re.compile(
-    r"(?:[附续]?表|table|tab\.)\s*(?:[a-z]?\d{1,3}(?:[.\-–—]\d{1,3})*|[一二三四五六七八九十]{1,3}|[ivxl]{1,5})"
-    r"(?![\w%])(?!\s+(?-i:[a-z]))",
-    re.I,
-)
+
+
+@dataclass(slots=True)
+class PagesAround:
+    """What is known of the pages beside their lines, by number."""
+
+    heights: dict[int, float] = field(default_factory=dict)
+    places: dict[int, Place] = field(default_factory=dict)
+    """Of recognised pages: where a box of the upright page stands on the page."""
+    pictures: dict[int, tuple[BBox, ...]] = field(default_factory=dict)
+    """The boxes of images and drawings, where the page has any."""
 
 
 class Structure:
@@ -38,23 +49,41 @@ class Structure:
         lines: list[Line],
         outline: dict[tuple[int, str], int],
         builder: DocumentBuilder,
-        places: Mapping[int, Place] | None = None,
+        pages: PagesAround,
     ) -> None:
-        """``places`` says, for recognised pages, where a box of the upright page stands on the page as it is."""
-        self._lines = joined_tables(lines)
-        self._captions = _captions(self._lines)
-        self._headings = Headings(self._lines, outline, body_size(self._lines))
+        self._body = body_size(lines)
+        self._notes = footnotes(lines, pages.heights, self._body)
+        in_notes = {id(line) for note in self._notes for line in note}
+        self._lines = joined_tables([line for line in lines if id(line) not in in_notes])
+        self._captions = table_captions(self._lines)
+        self._figures = figure_captions(self._lines, pages.pictures)
+        self._headings = Headings(self._lines, outline, self._body)
         self._builder = builder
-        self._places = places or {}
-        self._pitch = _usual_pitch(lines)
+        self._places = pages.places
+        self._pitch = _usual_pitch(self._lines)
 
     def write(self) -> None:
         blocks = list(self._blocks())
         texts = [_joined(block) if block[0].table is None else "" for block in blocks]
         levels = self._headings.levels(blocks, texts)
+        notes = deque(self._notes)
+        points: list[list[Line]] = []
         for index, (block, text) in enumerate(zip(blocks, texts, strict=True)):
+            while notes and notes[0][0].page < block[0].page:
+                self._write_points(points)
+                self._write_text("paragraph", notes[0], _joined(notes.popleft()), role="footnote")
             level = levels.get(index) if id(block[0]) not in self._captions else None
+            if block[0].table is None and level is None and is_bullet(block[0].text) and not self._is_caption(block):
+                points.append(block)
+                continue
+            self._write_points(points)
             self._write_block(block, text, level)
+        self._write_points(points)
+        for note in notes:
+            self._write_text("paragraph", note, _joined(note), role="footnote")
+
+    def _is_caption(self, block: list[Line]) -> bool:
+        return id(block[0]) in self._captions or id(block[0]) in self._figures
 
     def _blocks(self) -> Iterator[list[Line]]:
         block: list[Line] = []
@@ -63,6 +92,7 @@ class Structure:
                 block[-1].table is not None
                 or line.table is not None
                 or self._captions.get(id(line)) != self._captions.get(id(block[-1]))
+                or self._figures.get(id(line)) != self._figures.get(id(block[-1]))
                 or self._headings.is_heading_line(line) != self._headings.is_heading_line(block[-1])
                 or starts_paragraph(block[-1], line, self._pitch.get(size_bucket(line.size), line.height))
             ):
@@ -73,25 +103,64 @@ class Structure:
             yield block
 
     def _write_block(self, block: list[Line], text: str, level: int | None) -> None:
-        if block[0].table is not None:
-            self._write_table(block[0])
-            return
-        page = block[0].page
-        bbox = self._bbox([line for line in block if (line.page, line.flow) == (page, block[0].flow)])
-        confidence = mean_confidence(block)
-        if level is not None:
-            self._builder.heading(
-                text, level, page=page, bbox=bbox, is_ocr=confidence is not None, ocr_confidence=confidence
-            )
-        else:
+        first = block[0]
+        if first.table is not None:
+            self._write_table(first)
+        elif id(first) in self._figures:
+            confidence = mean_confidence(block)
+            _, box = self._figures[id(first)]
             self._builder.add(
-                "list" if is_bullet(block[0].text) else "paragraph",
+                "figure",
                 text,
-                page=page,
-                bbox=bbox,
+                page=first.page,
+                bbox=box,
+                caption=text,
+                is_ocr=confidence is not None,
+                ocr_confidence=confidence,
+                links=_links(block),
+            )
+        elif level is not None:
+            confidence = mean_confidence(block)
+            self._builder.heading(
+                text,
+                level,
+                page=first.page,
+                bbox=self._first_box(block),
                 is_ocr=confidence is not None,
                 ocr_confidence=confidence,
             )
+        else:
+            self._write_text("paragraph", block, text)
+
+    def _write_text(self, kind: ElementKind, block: list[Line], text: str, role: ElementRole = "body") -> None:
+        confidence = mean_confidence(block)
+        self._builder.add(
+            kind,
+            text,
+            page=block[0].page,
+            bbox=self._first_box(block),
+            is_ocr=confidence is not None,
+            ocr_confidence=confidence,
+            role=role,
+            links=_links(block),
+        )
+
+    def _write_points(self, points: list[list[Line]]) -> None:
+        """The points of one list, indented by their levels; empties ``points``."""
+        if not points:
+            return
+        places = sorted({round(block[0].x0 - block[0].left) for block in points})
+        steps = [places[0]]
+        for place in places:
+            if place - steps[-1] > POINT_STEP:
+                steps.append(place)
+        lines = []
+        for block in points:
+            depth = bisect_right(steps, round(block[0].x0 - block[0].left) + 1) - 1
+            mark, text = split_bullet(_joined(block))
+            lines.append(f"{'  ' * max(depth, 0)}{mark} {text}")
+        self._write_text("list", [line for block in points for line in block], "\n".join(lines))
+        points.clear()
 
     def _write_table(self, line: Line) -> None:
         assert line.table is not None
@@ -104,7 +173,13 @@ class Structure:
             caption=caption or None,
             is_ocr=line.confidence is not None,
             ocr_confidence=line.confidence,
+            links=line.links,
         )
+
+    def _first_box(self, block: list[Line]) -> BBox:
+        """The box of what stands in the block's first column."""
+        first = block[0]
+        return self._bbox([line for line in block if (line.page, line.flow) == (first.page, first.flow)])
 
     def _bbox(self, lines: list[Line]) -> BBox:
         box = _bbox(lines)
@@ -128,48 +203,15 @@ def joined_tables(lines: list[Line]) -> list[Line]:
     return found
 
 
-def _captions(lines: list[Line]) -> dict[int, int]:
-    """The ids of the lines that are a caption, with the id of their table's line: above it, else below."""
-    captions: dict[int, int] = {}
-    tables = [i for i, line in enumerate(lines) if line.table is not None]
-    bare: list[int] = []
-    for i in tables:
-        for start in range(i - 1, max(i - 1 - MAX_CAPTION_LINES, -1), -1):
-            if not _adjoin(lines[start], lines[start + 1]):
-                bare.append(i)
-                break
-            if _is_caption(lines[start:i]):
-                captions.update((id(line), id(lines[i])) for line in lines[start:i])
-                break
+def _links(lines: list[Line]) -> list[tuple[str, str]]:
+    """The links of some lines; one that goes on over a line is one."""
+    found: list[tuple[str, str]] = []
+    for words, target in (link for line in lines for link in line.links):
+        if found and found[-1][1] == target:
+            found[-1] = (join_lines(found[-1][0], words), target)
         else:
-            bare.append(i)
-    for i in bare:
-        end = i + 1
-        if end == len(lines) or id(lines[end]) in captions or not _adjoin(lines[i], lines[end]):
-            continue
-        while (
-            end < min(len(lines) - 1, i + MAX_CAPTION_LINES)
-            and _adjoin(lines[end], lines[end + 1])
-            and not starts_paragraph(lines[end], lines[end + 1], lines[end].height)
-        ):
-            end += 1
-        if _is_caption(lines[i + 1 : end + 1]):
-            captions.update((id(line), id(lines[i])) for line in lines[i + 1 : end + 1])
-    return captions
-
-
-def _adjoin(above: Line, below: Line) -> bool:
-    """Whether two lines, one of them of text, can be a caption and its table, or lines of a caption."""
-    height = (
-        min(line.height for line in (above, below) if line.table is None)
-        if above.table is None or below.table is None
-        else 0.0
-    )
-    return above.page == below.page and -height < below.top - above.bottom < CAPTION_DISTANCE * height
-
-
-def _is_caption(lines: list[Line]) -> bool:
-    return _CAPTION.match(lines[0].text) is not None and not lines[-1].text.endswith(("。", "：", ":"))
+            found.append((words, target))
+    return found
 
 
 def _joined(lines: list[Line]) -> str:

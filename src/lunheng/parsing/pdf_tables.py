@@ -30,6 +30,8 @@ MAX_SQUARES = 50_000
 """More than any page's table has: hatching, graph paper."""
 MIN_SQUARE = 5.0
 """Rules nearer to one another than this are one border drawn as a double line."""
+MIN_PICTURE = 20.0
+MAX_DRAWINGS = 300
 MAX_PADDING = 12.0
 MIN_FILLED = 0.2
 """At least so many of a table's cells have text."""
@@ -79,7 +81,7 @@ def read_tables(page: Any) -> tuple[PageText, list[Table]]:
     finally:
         characters.close()
     tables, rest = with_open_tables(rules, tables, rest)
-    return replace(text, segments=rest, links=links), tables
+    return replace(text, segments=rest, links=links, pictures=_pictures(rules)), tables
 
 
 def with_open_tables(rules: Rules, tables: list[Table], rest: list[Segment]) -> tuple[list[Table], list[Segment]]:
@@ -87,6 +89,12 @@ def with_open_tables(rules: Rules, tables: list[Table], rest: list[Segment]) -> 
     _, more, rest = take_tables(_drawn_over(find_open_grids(_outside(rules, tables), rest), rules), rest)
     _, aligned, rest = take_tables(_drawn_over(find_aligned_grids(rest), rules), rest)
     return sorted([*tables, *more, *aligned], key=lambda t: t.bbox[1]), rest
+
+
+def _pictures(rules: Rules) -> tuple[BBox, ...]:
+    """Images of some size, and drawings unless they are so many that the page is one."""
+    images = [b for b in rules.pictures if min(b[2] - b[0], b[3] - b[1]) > MIN_PICTURE]
+    return (*images, *(rules.drawings if len(rules.drawings) <= MAX_DRAWINGS else ()))[:MAX_DRAWINGS]
 
 
 def _drawn_over(grids: list[Grid], rules: Rules) -> list[Grid]:
