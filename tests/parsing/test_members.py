@@ -204,6 +204,14 @@ def test_a_mail_under_another_name(tmp_path: Path) -> None:
     assert parse(path).source_type == "txt"
 
 
+def test_a_mail_with_raw_bytes_is_a_mail(tmp_path: Path) -> None:
+    path = tmp_path / "m.eml"
+    head = b"From: a@b.org\nSubject: s\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nthe body\n--b\n"
+    path.write_bytes(head + b"Content-Type: application/x-thing\n\n" + bytes(range(256)) * 9 + b"\n--b--\n")
+    document = parse(path)
+    assert document.source_type == "eml" and "the body" in document.text and "binary" in document.warnings[0]
+
+
 def test_a_mail_with_a_broken_attachment(tmp_path: Path) -> None:
     path = tmp_path / "m.eml"
     path.write_text(

@@ -138,11 +138,11 @@ _ZIP_KINDS = (
 )
 _OLE_STREAMS = (
     ("EncryptedPackage", "encrypted"),
+    ("__properties_version1.0", "msg"),
     ("WordDocument", "doc"),
     ("PowerPoint Document", "ppt"),
     ("Workbook", "xls"),
     ("Book", "xls"),
-    ("__properties_version1.0", "msg"),
 )
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -277,15 +277,21 @@ def _ole_names(source: Path) -> set[str]:
     """The streams at the top of an OLE container; in a damaged one, the known names that occur anywhere."""
     import olefile
 
+    known = {stream for stream, _ in _OLE_STREAMS}
     try:
         with olefile.OleFileIO(source) as container:
-            return {str(path[0]) for path in container.listdir(streams=True, storages=True)}
+            found = {str(path[0]) for path in container.listdir(streams=True, storages=True)} & known
     except (OSError, ValueError, IndexError, TypeError, struct.error):
-        data = source.read_bytes()
-        return {stream for stream, _ in _OLE_STREAMS if stream.encode("utf-16-le") in data}
+        found = set()
+    if found:
+        return found
+    data = source.read_bytes()
+    return {stream for stream in known if stream.encode("utf-16-le") in data}
 
 
 def _text_format(source: Path, head: bytes, suffix: str) -> str:
+    if suffix == "eml" and _is_mail(head.decode("latin-1"), "eml"):
+        return "eml"  # whatever its body is: parts of it may be in any encoding, or in none
     marked = head.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"))
     if not marked and b"\x00" in head and not guess_utf16(head):
         raise _unsupported(source, "binary data")

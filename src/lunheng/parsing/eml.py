@@ -20,7 +20,7 @@ from pathlib import Path
 
 from lunheng.errors import ParseError
 from lunheng.parsing.builder import DocumentBuilder, read_bytes
-from lunheng.parsing.encoding import decode
+from lunheng.parsing.encoding import decode_leniently
 from lunheng.parsing.mail import Mail, add_mail, set_properties
 from lunheng.parsing.members import Allowance, new_allowance
 from lunheng.types import Document, Limits
@@ -123,7 +123,7 @@ def _decoded(data: bytes, charset: str | None) -> str:
     try:
         return data.decode(_SUPERSETS.get(charset, charset))
     except (UnicodeDecodeError, LookupError):
-        return decode(data, "mail")[0]  # declared wrongly or not at all: the bytes decide
+        return decode_leniently(data)  # declared wrongly or not at all: the bytes decide
 
 
 def _name(part: Message, number: int) -> str:
@@ -151,7 +151,7 @@ def _raw(message: Message, name: str) -> str:
     """A header as written; bytes beyond ASCII, which have no place there, are decoded as they look."""
     value = next((str(v)[:MAX_HEADER] for k, v in message.raw_items() if k.lower() == name), "")
     data = value.encode("utf-8", "surrogateescape")
-    return value if data.isascii() else decode(data, "header")[0]
+    return value if data.isascii() else decode_leniently(data)
 
 
 def _words(value: str) -> str:

@@ -57,6 +57,14 @@ def decode(data: bytes, name: str = "text") -> tuple[str, str, list[str]]:
     return text, encoding, [*warnings, f"text encoding guessed as {match.encoding}"]
 
 
+def decode_leniently(data: bytes) -> str:
+    """The text of a small part, of which not knowing its encoding must not cost the whole file."""
+    try:
+        return decode(data)[0]
+    except ParseError:
+        return data.decode("cp1252", "replace")
+
+
 def chinese_encoding(data: bytes) -> str | None:
     """Name the Chinese encoding that ``data``, which is not UTF-8, reads well in, or None."""
     if wide := guess_utf16(data):

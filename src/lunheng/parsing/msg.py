@@ -15,8 +15,7 @@ from typing import Any
 from lunheng.errors import ParseError
 from lunheng.parsing.builder import DocumentBuilder, read_bytes
 from lunheng.parsing.eml import read_message
-from lunheng.parsing.encoding import decode
-from lunheng.parsing.html import decode_html
+from lunheng.parsing.encoding import decode_leniently
 from lunheng.parsing.mail import Mail, add_mail, set_properties
 from lunheng.parsing.members import MAX_DEPTH, Allowance, new_allowance
 from lunheng.types import Document, Limits
@@ -117,7 +116,7 @@ def _narrow_text(data: bytes, page: int | None) -> str:
             return data.decode(_CODE_PAGES.get(page, f"cp{page}"))
         except (UnicodeDecodeError, LookupError):
             pass  # declared wrongly: the bytes decide
-    return decode(data, "message")[0] if data else ""
+    return decode_leniently(data)
 
 
 def _read_mail(storage: _Storage, depth: int) -> Mail:
@@ -159,7 +158,7 @@ def _bodies(storage: _Storage) -> Iterator[tuple[str, str]]:
         try:
             yield "html", page.decode(known or "utf-8")
         except UnicodeDecodeError:
-            yield "html", decode_html(page, "message")[0]
+            yield "html", decode_leniently(page)
     elif html := storage.text(_HTML):
         yield "html", html
     elif text.strip():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -67,25 +68,36 @@ def _open(source: Path, limits: Limits, kind: str) -> tuple[DocumentBuilder, Any
     builder = DocumentBuilder(source, kind, data)
     if data.startswith(b"PK"):
         check_zip(source, limits)
-        with zipfile.ZipFile(source) as archive:
-            parts = {
-                name: archive.read(name)
-                for name in ("content.xml", "styles.xml", "meta.xml")
-                if name in archive.namelist()
-            }
-            manifest = archive.read("META-INF/manifest.xml") if "META-INF/manifest.xml" in archive.namelist() else b""
-        if b"encryption-data" in manifest:
+        parts = _read_parts(source, builder)
+        if b"encryption-data" in parts.get("META-INF/manifest.xml", b""):
             raise EncryptedError(f"{source}: the document is locked with a password; save it without one")
         if "content.xml" not in parts:
             raise ParseError(f"{source}: a damaged OpenDocument file (no content.xml); open and save it again")
-        content, *others = (
-            parse_xml(parts[name], source) for name in ("content.xml", "styles.xml", "meta.xml") if name in parts
-        )
+        content = parse_xml(parts["content.xml"], source)
+        others = [parse_xml(parts[name], source, recover=True) for name in ("styles.xml", "meta.xml") if name in parts]
     else:
         content, others = parse_xml(data, source), []
     for part in (content, *others):
         _read_metadata(part, builder)
     return builder, content, Styles((content, *others))
+
+
+def _read_parts(source: Path, builder: DocumentBuilder) -> dict[str, bytes]:
+    """The files in the container that are there and whole; what beside the content is damaged costs a warning."""
+    parts: dict[str, bytes] = {}
+    with zipfile.ZipFile(source) as archive:
+        for name in ("content.xml", "styles.xml", "meta.xml", "META-INF/manifest.xml"):
+            try:
+                parts[name] = archive.read(name)
+            except KeyError:
+                continue
+            except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as error:
+                if name == "content.xml":
+                    raise ParseError(
+                        f"{source}: a damaged OpenDocument file ({error}); open and save it again"
+                    ) from error
+                builder.warn(f"its part {name} is damaged and was left out")
+    return parts
 
 
 def _read_metadata(root: Any, builder: DocumentBuilder) -> None:

@@ -7,6 +7,7 @@ for all, while Word declares it with each font.
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -314,7 +315,7 @@ class _Reader:
 def _code_page(number: int | None) -> str:
     encoding = _CODE_PAGES.get(number or 0, f"cp{number or 1252}")
     try:
-        b"".decode(encoding)
+        codecs.lookup(encoding)
     except LookupError:
         return "cp1252"
     return encoding
