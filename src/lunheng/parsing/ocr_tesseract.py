@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import re
 import subprocess
 from collections import defaultdict
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ WIDE_GAP = 1.0
 """Words so far apart, in line heights, stand in two columns or cells."""
 SECONDS = 120.0
 """No page takes so long."""
+_BETWEEN_CHINESE = re.compile(r"(?<=[\u3400-\u9fff]) ?([;:?!]) ?(?=[\u3400-\u9fff])")
+"""It takes the marks of Chinese sentences for the narrow ones."""
 WORD = "5"
 """The level of words in its TSV."""
 
@@ -119,8 +122,10 @@ def _line(words: list[_Word]) -> OcrLine:
     # Some boxes are far too high (those of Chinese marks above all), and must not make the line higher.
     tops, bottoms = sorted(w.top for w in words), sorted(w.bottom for w in words)
     spare = (len(words) - 1) // 2 if 2 * sum(map(is_cjk, text)) > letters else len(words) // 4
+    if bottoms[-1] - tops[0] > 1.5 * (max(w.x1 for w in words) - min(w.x0 for w in words)):
+        spare = 0  # a line on its side
     return OcrLine(
-        text,
+        _BETWEEN_CHINESE.sub(lambda mark: chr(ord(mark[1]) + 0xFEE0), text),
         (min(w.x0 for w in words), tops[spare], max(w.x1 for w in words), bottoms[-1 - spare]),
         sum(w.confidence * len(w.text) for w in words) / letters,
     )

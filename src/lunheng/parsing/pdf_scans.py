@@ -115,10 +115,14 @@ class ScanReader:
 
 
 def recognise(page: Any, text: PageText, engine: OcrEngine, max_pixels: int) -> OcrPage:
-    """Read a pypdfium2 page, drawn at 200 dpi; less where that would exceed ``max_pixels`` or is plainly too much."""
+    """Read a pypdfium2 page, drawn at about 200 dpi; less where that would exceed ``max_pixels`` or is plainly too much."""
     scale = min(
-        DPI / 72, (max_pixels / max(text.width * text.height, 1)) ** 0.5, MAX_SIDE / max(text.width, text.height)
+        _scale(page, text),
+        (max_pixels / max(text.width * text.height, 1)) ** 0.5,
+        MAX_SIDE / max(text.width, text.height),
     )
+    # A whole number of pixels, else pdfium rounds up and every pixel of a scan is blurred into its neighbours.
+    scale = (max(round(text.width * scale), 1) - 1e-3) / text.width
     picture = page.render(scale=scale, rev_byteorder=True).to_numpy()
     picture = np.repeat(picture[:, :, :1], 3, axis=2) if picture.shape[2] == 1 else picture[:, :, :3]
     found = read_picture(np.ascontiguousarray(picture), engine, 1 / scale)
@@ -134,3 +138,16 @@ def ranges(numbers: list[int]) -> str:
         else:
             runs.append([n, n])
     return ", ".join(f"{a}-{b}" if b > a else str(a) for a, b in runs)
+
+
+def _scale(page: Any, text: PageText) -> float:
+    """Pixels to a point: those of the scan that covers the page, where that is near 200 dpi: it stays as sharp as it is."""
+    import pypdfium2.raw as pdfium
+
+    for item in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE], max_depth=3):
+        left, bottom, right, top = item.get_bounds()
+        if (right - left) * (top - bottom) >= COVERED * text.width * text.height:
+            own = item.get_px_size()[0] / (right - left)
+            if 0.7 * DPI / 72 <= own <= 1.2 * DPI / 72:
+                return float(own)
+    return DPI / 72
