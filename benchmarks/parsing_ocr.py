@@ -32,7 +32,7 @@ SOURCES = {
     "zh": ("报销制度-2026.docx", "安全密钥轮换.md"),
     "en": ("onboarding-first-90-days.txt", "on-call-and-incidents.docx"),
 }
-LETTERS = {"zh": 330, "en": 800}
+LETTERS = {"zh": 620, "en": 1500}
 """About so many on a page."""
 DPI = 200
 ACCEPTED = 0.97
@@ -43,7 +43,12 @@ Page = tuple[Any, str]
 def sentences(language: str) -> list[str]:
     """Paragraphs of the handbook in a language."""
     found = [parse_here(HANDBOOK / name, Limits(), "off") for name in SOURCES[language]]
-    return [e.text for d in found for e in d.elements if e.kind == "paragraph" and len(e.text) > 40]
+    return [
+        e.text
+        for d in found
+        for e in d.elements
+        if e.kind == "paragraph" and len(e.text) > 40 and "--" not in e.text and "==" not in e.text
+    ]
 
 
 def prose(language: str) -> list[str]:
@@ -84,7 +89,7 @@ def draw(language: str, columns: int = 1, rows: list[list[str]] | None = None) -
         truth += ["|".join(row) for row in rows]
     file, gap = io.BytesIO(), 24.0
     width = (A4[0] - 120 - gap * (columns - 1)) / columns
-    frames = [Frame(60 + i * (width + gap), 60, width, 250 if columns > 1 else 720, 0, 0, 0, 0) for i in range(columns)]
+    frames = [Frame(60 + i * (width + gap), 60, width, 440 if columns > 1 else 720, 0, 0, 0, 0) for i in range(columns)]
     document = BaseDocTemplate(file, pagesize=A4)
     document.addPageTemplates(PageTemplate("all", frames))
     document.build(flow)
