@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lunheng.errors import LimitError, ParseError
+from lunheng.errors import EncryptedError, LimitError, ParseError
 from lunheng.parsing import parse_file
 from lunheng.parsing.dispatch import parse_here
 from lunheng.parsing.members import MAX_DEPTH, MAX_WARNINGS, Allowance, safe_name, shown_name
@@ -119,6 +119,16 @@ def test_one_bad_member_costs_a_warning(tmp_path: Path) -> None:
     reasons = {w.partition(":")[0]: w for w in document.warnings}
     assert "password" in reasons["locked.txt"] and "binary" in reasons["noise.bin"] and "empty" in reasons["void.txt"]
     assert not any("lunheng-" in w for w in document.warnings)
+
+
+def test_a_locked_archive_says_so(tmp_path: Path) -> None:
+    data = bytearray(zipped({"locked.txt": "secret"}))
+    data[data.find(b"PK\x03\x04") + 6] |= 1
+    data[data.find(b"PK\x01\x02") + 8] |= 1
+    path = tmp_path / "locked.zip"
+    path.write_bytes(bytes(data))
+    with pytest.raises(EncryptedError, match=r"locked\.zip.*password"):
+        parse(path)
 
 
 def test_bombs_are_left_out(tmp_path: Path) -> None:

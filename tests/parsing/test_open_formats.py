@@ -136,6 +136,23 @@ def test_chapters_without_headings_are_called_as_in_the_contents(tmp_path: Path)
     assert document.author == "Ada Sample" and document.created_at == datetime(1931, 5, 1, tzinfo=UTC)
 
 
+def test_parts_named_in_the_contents_are_headings(tmp_path: Path) -> None:
+    sound = make_epub(tmp_path, CHINESE).path
+    chapter = "<html><body><p>第一部 Part</p><p>序言的文字。</p><p>第一节</p><p>正文。</p></body></html>"
+    nav = (
+        '<html><body><nav><ol><li><a href="text/chapter%200.xhtml">第一部 Part</a><ol><li>'
+        '<a href="text/chapter%200.xhtml#s1">第一节</a></li></ol></li></ol></nav></body></html>'
+    )
+    path = rebuilt(sound, tmp_path / "b.epub", {"OEBPS/text/chapter 0.xhtml": chapter, "OEBPS/nav.xhtml": nav})
+    found = [(e.kind, e.level, e.text) for e in parse_here(path, Limits()).elements[:4]]
+    assert found == [
+        ("heading", 1, "第一部 Part"),
+        ("paragraph", 0, "序言的文字。"),
+        ("heading", 2, "第一节"),
+        ("paragraph", 0, "正文。"),
+    ]
+
+
 def test_locked_books_and_mangled_fonts(tmp_path: Path) -> None:
     sound = make_epub(tmp_path, ENGLISH).path
     rights = '<encryption><EncryptedData><EncryptionMethod Algorithm="{}"/></EncryptedData></encryption>'
@@ -159,7 +176,7 @@ def test_docbook(tmp_path: Path) -> None:
         '<row><entry namest="a" nameend="b">wide</entry><entry morerows="1">tall</entry></row><row><entry>x</entry>'
         "<entry>y</entry></row></tbody></tgroup></table><section><title>Inner</title><para>end</para></section></chapter></book>",
     )
-    assert document.source_type == "docbook" and document.author == "张三"
+    assert document.source_type == "docbook" and document.author == "张三" and not document.warnings
     assert document.created_at == datetime(2026, 3, 2, tzinfo=UTC)
     assert shown(document) == [
         ("heading", "手册 Manual"),

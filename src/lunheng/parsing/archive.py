@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from lunheng.errors import LimitError, ParseError
+from lunheng.errors import EncryptedError, LimitError, ParseError
 from lunheng.parsing.builder import DocumentBuilder, read_bytes
 from lunheng.parsing.encoding import chinese_encoding
 from lunheng.parsing.members import MAX_MEMBERS, Allowance, add_member, new_allowance, shown_name
@@ -44,6 +44,8 @@ class ZipParser:
         with archive:
             members = [m for m in archive.infolist() if not m.is_dir()]
             _check(members, source, limits)
+            if members and all(m.flag_bits & 1 for m in members):
+                raise EncryptedError(f"{source}: the archive is locked with a password; unpack it and add its files")
             names = member_names(members)
             for member, name in zip(members, names, strict=True):
                 if allowance.members_left <= 0:

@@ -212,6 +212,8 @@ def detect(source: Path) -> Detected:
     found = _binary_format(source, head) or _text_format(source, head, suffix)
     named = _TEXT_SUFFIXES.get(suffix, _SAME.get(suffix, suffix))
     known = suffix in SUFFIXES or suffix in _SAME
+    if named == "xml" and found in _BY_CONTENT:
+        named = found  # every dialect may be called just that
     if known and named != found:
         return Detected(found, f"it is named .{suffix} but holds {found}; parsed as {found}")
     return Detected(found)

@@ -10,7 +10,7 @@ import posixpath
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,15 @@ from lunheng.parsing.builder import DocumentBuilder, read_bytes
 from lunheng.parsing.html import add_html, decode_html
 from lunheng.parsing.xml_tree import attribute, name_of, parse_xml
 from lunheng.parsing.zipscan import check_zip
-from lunheng.types import Document, Limits
+from lunheng.types import Document, Element, Limits
 
 _HTML_TYPES = frozenset({"application/xhtml+xml", "text/html", "text/x-oeb1-document", "application/html+xml"})
 _EMPTY_TAG = re.compile(r"<([a-zA-Z][\w:-]*)((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)/>")
 _NO_END = frozenset({"br", "hr", "img", "input", "link", "meta", "area", "base", "col", "source", "track", "wbr"})
 _FONT_MANGLING = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
+
+Labels = list[tuple[int, str]]
+"""(level, words) of entries in the table of contents, in order."""
 
 
 class EpubParser:
@@ -46,13 +49,11 @@ class EpubParser:
                     f"{source}: {len(chapters):,} chapters, over the limit of {limits.max_pages:,} (parsing.max_pages)"
                 )
             for path in chapters:
-                _add_chapter(book, path, labels.get(path), builder, limits)
+                _add_chapter(book, path, labels.get(path, []), builder, limits)
         return builder.build()
 
 
-def _add_chapter(
-    book: _Book, path: str, label: tuple[int, str] | None, builder: DocumentBuilder, limits: Limits
-) -> None:
+def _add_chapter(book: _Book, path: str, labels: Labels, builder: DocumentBuilder, limits: Limits) -> None:
     content = book.read(path)
     if content is None:
         builder.warn(f"chapter {path} is missing or damaged and was left out")
@@ -61,9 +62,24 @@ def _add_chapter(
     add_html(_closed_tags(decode_html(content, path)[0]), chapter, limits.max_nesting)
     for warning in chapter.warnings:
         builder.warn(f"chapter {path}: {warning}")
-    if label and chapter.elements and not any(e.kind == "heading" for e in chapter.elements):
-        builder.heading(label[1], label[0])
-    builder.graft(chapter.elements, 0)
+    if labels and chapter.elements and not any(e.kind == "heading" for e in chapter.elements):
+        _add_named(chapter.elements, labels, builder)
+    else:
+        builder.graft(chapter.elements, 0)
+
+
+def _add_named(elements: Sequence[Element], labels: Labels, builder: DocumentBuilder) -> None:
+    """Add a chapter in which no heading is marked: what the table of contents calls its parts are its headings."""
+    levels = {label: level for level, label in labels}
+    texts = [" ".join(element.text.split()) for element in elements]
+    if not levels.keys() & set(texts):
+        builder.heading(labels[0][1], labels[0][0])
+    for element, text in zip(elements, texts, strict=True):
+        level = levels.pop(text, None) if element.kind == "paragraph" else None
+        if level is not None:
+            builder.heading(text, level)
+        else:
+            builder.graft([element], 0)
 
 
 def _closed_tags(text: str) -> str:
@@ -134,8 +150,8 @@ class _Book:
         if found.get("subject"):
             builder.extra["subjects"] = found["subject"]
 
-    def contents(self) -> dict[str, tuple[int, str]]:
-        """(level, label) of each file in the table of contents: from the navigation document, else from the NCX."""
+    def contents(self) -> dict[str, Labels]:
+        """What each file's parts are called in the table of contents: from the navigation document, else from the NCX."""
         for item in self._items.values():
             if "nav" in (attribute(item, "properties") or "").split():
                 path = self._resolve(attribute(item, "href") or "")
@@ -146,11 +162,9 @@ class _Book:
                 return self._labels(path, "content", "src", ("navPoint",), _ncx_label)
         return {}
 
-    def _labels(
-        self, path: str, tag: str, link: str, levels: tuple[str, ...], label: Any
-    ) -> dict[str, tuple[int, str]]:
+    def _labels(self, path: str, tag: str, link: str, levels: tuple[str, ...], label: Any) -> dict[str, Labels]:
         data = self.read(path)
-        labels: dict[str, tuple[int, str]] = {}
+        labels: dict[str, Labels] = {}
         if data is None:
             return labels
         try:
@@ -162,8 +176,8 @@ class _Book:
                 depth = sum(name_of(above) in levels for above in node.iterancestors())
                 text = " ".join(str(label(node)).split())
                 place = self._resolve(target, posixpath.dirname(path))
-                if text and place not in labels:
-                    labels[place] = (max(depth, 1), text)
+                if text:
+                    labels.setdefault(place, []).append((max(depth, 1), text))
         return labels
 
     def _resolve(self, reference: str, base: str | None = None) -> str:
