@@ -299,6 +299,34 @@ def test_eval_retrieval_prints_the_four_metrics() -> None:
     assert set(measured["confidence_95"]) == set(documented("eval-retrieval")["confidence_95"])
 
 
+def test_eval_chunking_compares_strategies_with_fixed(tmp_path: Path) -> None:
+    towns = {"Visby": ("ferry", "渡轮"), "Tromsø": ("museum", "博物馆")}
+    passages = [
+        {
+            "id": f"{town}{i}",
+            "title": town,
+            "text": f"The {english} of number {i} opens at {i} o'clock. {chinese}{i}点开门。" * 3,
+        }
+        for town, (english, chinese) in towns.items()
+        for i in range(4)
+    ]
+    queries = [{"id": p["id"], "text": f"{p['title']}: when does number {p['id'][-1]} open?"} for p in passages]
+    for name, rows in (("corpus", passages), ("queries", queries)):
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (tmp_path / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    (tmp_path / "qrels.tsv").write_text("".join(f"{p['id']}\t{p['id']}\t1\n" for p in passages), encoding="utf-8")
+    command = ("eval", "chunking", str(tmp_path), "--join", "--size", "64", "--strategies", "fixed,structure+sentence")
+    measured = as_json(*command)
+    assert set(measured) == set(documented("eval-chunking"))
+    assert (measured["documents"], measured["joined"]) == (2, True)
+    fixed, structure = measured["strategies"]
+    assert set(structure) == set(documented("eval-chunking")["strategies"][0])
+    assert fixed["p"] is None and 0 < structure["p"] <= 1
+    assert structure["queries"] == 8 and structure["chunks"] > 4 and 0 < structure["mean_tokens"] <= 64
+    assert as_json(*command, "--limit", "4")["strategies"][0]["queries"] == 4
+    assert "structure+sentence" in run(*command)
+
+
 def test_errors_are_one_line(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "lunheng", "search", "x", "--kb", str(tmp_path / "none")], capture_output=True, text=True

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lunheng.chunking.cut import Cut, cut_document
 from lunheng.chunking.parts import ChunkingParts, split_with_notes
-from lunheng.chunking.presets import GENERAL, PRESET_OF, size_for
+from lunheng.chunking.presets import GENERAL, PRESET_OF, WINDOW_MARGIN, size_for
 from lunheng.errors import ConfigError
 from lunheng.protocols import LLM, Chunker, Embedder, Tokenizer
 from lunheng.types import content_id
@@ -72,6 +72,10 @@ def make_chunker(
         ConfigError: for a strategy that does not exist, one that lacks a model, or a window too small for any text.
     """
     cap = cap_of(settings, window)
+    if settings.tokenizer == "cl100k":
+        from lunheng.chunking.cl100k import Cl100kTokenizer, WithinWindow
+
+        tokenizer = WithinWindow(Cl100kTokenizer(), tokenizer, window - WINDOW_MARGIN)
     parts = ChunkingParts(settings, tokenizer, cap, min(settings.overlap, cap // 3), embedder, llm, window)
     return make_strategy(settings.strategy, parts)
 

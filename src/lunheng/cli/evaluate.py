@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from lunheng.cli.common import AsJson, bar, counted, err, ingest_progress, out, print_json
 
@@ -136,18 +136,19 @@ def chunking(
         print_json({"dataset": dataset.name, "documents": len(long_set.documents), "joined": join, "strategies": rows})
         return
     metrics = list(results[0].report.metrics)
-    table = Table("strategy", "chunks", "tokens", *metrics, "95% of the first", "p to fixed", box=None)
+    table = Table(
+        Column("strategy", no_wrap=True), "chunks", "tokens", *metrics, "95%", "p", box=None, padding=(0, 1, 0, 0)
+    )
     for row in rows:
         low, high = row["confidence_95"][metrics[0]]
         values = [f"{row[m]:.4f}" for m in metrics]
         p = "" if row["p"] is None else f"{row['p']:.4f}"
-        table.add_row(
-            row["strategy"], str(row["chunks"]), f"{row['mean_tokens']:.0f}", *values, f"{low:.3f}-{high:.3f}", p
-        )
+        sizes = (str(row["chunks"]), f"{row['mean_tokens']:.0f}")
+        table.add_row(row["strategy"], *sizes, *values, f"{low:.3f}-{high:.3f}".replace("0.", "."), p)
     out.print(table)
     out.print(
         f"{counted(rows[0]['queries'], 'query', 'queries')} over {counted(len(long_set.documents), 'document')}; "
-        "p: paired randomisation test of the first metric"
+        f"95% and p (paired randomisation test against fixed): of {metrics[0]}"
     )
 
 
