@@ -31,6 +31,7 @@ GARBLED_SHARE = 0.4
 """So many letters of Latin-1's upper half are no language, but bytes of another encoding."""
 OCR_SHARE = 0.7
 """Of a document's seconds: then what was read is kept, rather than all lost to the clock."""
+_STRANGE = re.compile("[\x00-\x1f]|(?![·×°±§©®«»])[\x80-\xff]")
 _CODES = re.compile(r"\(cid:\d+\)")
 
 
@@ -54,7 +55,7 @@ def is_broken(text: PageText) -> bool:
     if len(letters) < 20:
         return False
     codes = sum(len(m.group()) for m in _CODES.finditer(letters))
-    strange = sum(("\x80" <= c <= "\xff" and c not in "·×°±§©®«»") or c < " " for c in letters)
+    strange = len(_STRANGE.findall(letters))
     return codes > 0.3 * len(letters) or strange > GARBLED_SHARE * len(letters)
 
 

@@ -56,6 +56,10 @@ class Structure:
         in_notes = {id(line) for note in self._notes for line in note}
         self._lines = joined_tables([line for line in lines if id(line) not in in_notes])
         self._captions = table_captions(self._lines)
+        self._captions_of: dict[int, list[Line]] = {}
+        for line in self._lines if self._captions else ():
+            if id(line) in self._captions:
+                self._captions_of.setdefault(self._captions[id(line)], []).append(line)
         self._figures = figure_captions(self._lines, pages.pictures)
         self._headings = Headings(self._lines, outline, self._body)
         self._builder = builder
@@ -164,7 +168,7 @@ class Structure:
 
     def _write_table(self, line: Line) -> None:
         assert line.table is not None
-        caption = _joined([other for other in self._lines if self._captions.get(id(other)) == id(line)])
+        caption = _joined(self._captions_of.get(id(line), []))
         self._builder.add(
             "table",
             markdown_table(line.table.rows),
