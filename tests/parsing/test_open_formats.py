@@ -270,6 +270,7 @@ def test_tex(tmp_path: Path) -> None:
         ("code", "int x;"),
     ]
     assert [e.level for e in document.elements if e.kind == "heading"] == [1, 2, 3]
+    assert document.warnings == ("it includes /etc/passwd, which is not read with it; add that file too",)
     assert document.elements[2].links == (("here", "http://a.b"),)
 
 
@@ -282,6 +283,7 @@ def test_rst_with_what_sphinx_adds(tmp_path: Path) -> None:
         ".. note:: 注意\n\n+---+---+\n| A | B |\n+===+===+\n| 跨列  |\n+---+---+\n\n.. [1] the note\n",
     )
     assert document.author == "张三" and "root:" not in document.text
+    assert document.warnings == ("it includes /etc/passwd, which is not read with it; add that file too",)
     assert shown(document) == [
         ("heading", "手册"),
         ("paragraph", "见 安装换行 site [^1]"),

@@ -123,6 +123,8 @@ class _Reader:
             )
         elif name == "caption":
             self._caption = value
+        elif name == "include":
+            self._builder.warn(f"it includes {value}, which is not read with it; add that file too")
         elif name in ("keywords", "filetags", "description", "subtitle"):
             self._builder.extra[name] = value
 

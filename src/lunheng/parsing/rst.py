@@ -155,6 +155,8 @@ class _Walker:
         while lines and (_OPTION.match(lines[0]) or not lines[0].strip()):
             lines.pop(0)
         content = textwrap.dedent("\n".join(lines))
+        if name in ("include", "literalinclude"):
+            self._builder.warn(f"it includes {argument}, which is not read with it; add that file too")
         if name in _NO_TEXT:
             return
         if name in _CODE:

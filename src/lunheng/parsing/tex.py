@@ -81,7 +81,10 @@ class _Walker:
         """The document's nodes; title, author and date are taken from what stands before."""
         document = next((n for n in self._nodes if name_of(n) == "document"), None)
         for node in _all(self._nodes):
-            if name_of(node) in ("title", "author") and (given := arguments(node)):
+            if name_of(node) in ("input", "include", "subfile") and arguments(node):
+                file = arguments(node)[-1].latex_verbatim().strip("{}")
+                self._builder.warn(f"it includes {file}, which is not read with it; add that file too")
+            elif name_of(node) in ("title", "author") and (given := arguments(node)):
                 words = unwrapped(self._words.text(given[-1:]))
                 if name_of(node) == "title":
                     self._builder.title = words.replace("\n", " ")
