@@ -135,3 +135,29 @@ def test_points_nest() -> None:
         path = point_of(line, path, True) or ()
         seen.append("".join(path))
     assert seen == ["(1)", "(1)(a)", "(1)(a)(i)", "(1)(a)(ii)", "(1)(b)", "(2)", "(2)(h)", "(2)(i)"]
+
+
+def test_contracts_in_both_languages() -> None:
+    made = DocumentBuilder(Path("/a/contract.md"), "md", b"x")
+    made.title = "房屋租赁合同"
+    for text in (
+        "甲方：林某　乙方：陈某", "**第一条 房屋**", "房屋坐落于海堤路 9 号。", "**第二条 租金**", "租金每月 4200 元。",
+        "第三条　违反第二条的，可以解除合同。", "附件一：设施清单", "空调两台。",
+    ):  # fmt: skip
+        made.add("paragraph", text)
+    chunks = split(made.build())
+    assert [c.metadata.legal_clause_id for c in chunks] == [None, "第一条", "第二条", "第三条", None]
+    assert chunks[2].metadata.heading_path == ("第二条 租金",) and chunks[2].prefix == "房屋租赁合同"
+    assert chunks[3].metadata.references == ("第二条",)
+    assert chunks[4].metadata.heading_path == ("附件一：设施清单",)
+    made = DocumentBuilder(Path("/a/agreement.txt"), "txt", b"x")
+    made.title = "Service agreement"
+    for text in (
+        "Section 1. Fees", "(a) The Customer shall pay the fees set out in Section 2(b).", "(b) Late amounts bear interest.",
+        "Section 2. Term", "(a) One year.", "(b) Sections 1 to 2 survive.", "Schedule A", "The timetable.",
+    ):  # fmt: skip
+        made.add("paragraph", text)
+    chunks = split(made.build())
+    assert [c.metadata.legal_clause_id for c in chunks] == ["Section 1", "Section 2", None]
+    assert chunks[0].metadata.references == ("Section 2(b)",)
+    assert chunks[0].metadata.section_title == "Section 1. Fees"

@@ -139,7 +139,8 @@ class Assembler:
             path = self.prefix(start)
         else:
             # A heading that the text itself begins with is not said twice.
-            above = given[:-1] if given and self.document.text.startswith(given[-1], start) else given
+            own = self.document.text[start : start + 200].lstrip("*#_ ")
+            above = given[:-1] if given and " ".join(own.split()).startswith(given[-1]) else given
             path = self.path_prefix(above if not title or title in above else (title, *above))
         return f"{path}\n{header}" if path and header else path or header
 

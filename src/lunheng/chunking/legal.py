@@ -98,8 +98,9 @@ class LegalChunker:
         tokens = assembler.tokens
         if clause.mark is None:
             start, end = run[0].start, run[-1].end
-            for span in split_span(tokens, start, end, assembler.budget(start), self._overlap):
-                yield Draft(*span)
+            budget = assembler.budget(start, "", clause.path or None)
+            for span in split_span(tokens, start, end, budget, self._overlap):
+                yield Draft(*span, path=clause.path or None)
             return
         path = (*clause.path, clause.label)
         budget = assembler.budget(run[0].start, "", path)
@@ -218,7 +219,8 @@ def _clauses(document: Document) -> list[_Clause]:
                 base = (*element.heading_path, element.text) if element.kind == "heading" else base
                 base = tuple(part for part in base if mark_of(part) is None and part != document.title)
                 divisions, last_number = [], 0
-                clauses.append(_Clause(None, base, ()))
+                annex = () if element.kind == "heading" else (" ".join(text.split()),)
+                clauses.append(_Clause(None, (*base, *annex), ()))
                 clauses[-1].lines = [*headings, line]
                 headings = []
             else:
@@ -264,8 +266,11 @@ def _number_lines(document: Document, clause: _Clause) -> None:
     first = next(i for i, line in enumerate(clause.lines) if _is_label(document, line, clause.mark))
     paragraph = 1
     points: tuple[str, ...] = () if english else ("第一款",)
-    label = document.text[clause.lines[first].start : clause.lines[first].end].strip()
+    label = document.text[clause.lines[first].start : clause.lines[first].end].strip(" \t\u3000*#")
     bare = len(label) <= len(clause.label) + 1
+    titled = len(label) <= LONGEST_TITLE and not label.endswith((*_ENDS, "，", ","))
+    if titled and not bare and first + 1 < len(clause.lines):
+        clause.label = " ".join(label.split())  # 第三条 租金, Section 2. Fees
     if bare and first + 1 < len(clause.lines):
         title = document.text[clause.lines[first + 1].start : clause.lines[first + 1].end].strip()
         if len(title) <= LONGEST_TITLE and not title.endswith(_ENDS) and point_of(title, points, english) is None:

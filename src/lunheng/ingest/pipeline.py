@@ -270,7 +270,7 @@ class Pipeline:
         if not cut.chunks:
             return ItemReport(source, "failed", "; ".join(document.warnings) or "no text was found in it")
         if cut.strategy:
-            log.debug("%s: cut by %s: %s", source, cut.strategy, cut.reason)
+            log.info("%s: cut by %s: %s", source, cut.strategy, cut.reason)
         return _Prepared(document, cut, item.fingerprint, passages_of(cut.chunks, document.text), item.file_state)
 
     def _store(self, prepared: Sequence[_Prepared], done: Callable[[ItemReport], None]) -> None:
