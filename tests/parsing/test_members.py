@@ -5,6 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import subprocess
+import sys
+import time
 import zipfile
 from email.message import EmailMessage
 from pathlib import Path
@@ -162,6 +166,23 @@ def test_no_members_outlive_a_killed_child(tmp_path: Path) -> None:
     assert folder.is_dir() and not list(folder.iterdir())
     sandbox.close()
     assert not folder.exists()
+
+
+def test_a_child_without_a_parent_tidies_up(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("text")
+    script = (
+        "import os, signal, sys; from lunheng.parsing import parse_file; parse_file(sys.argv[1]); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    subprocess.run([sys.executable, "-c", script, str(path)], env={**os.environ, "TMPDIR": str(folder)}, check=False)
+    for _ in range(100):
+        if not list(folder.iterdir()):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the child's folder is still there")
 
 
 def test_mail_headers_of_chinese_mailers(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ class _Worker:
         self._remove_folder = weakref.finalize(self, _remove, self._folder, os.getpid())
         # -P: a file in the working directory must not stand in for a module.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "lunheng.parsing.worker"],
+            [sys.executable, "-P", "-m", "lunheng.parsing.worker", self._folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,8 +1,8 @@
 """The child process: reads requests, parses under limits, writes replies.
 
-Started by ``sandbox`` as ``python -m lunheng.parsing.worker``; it serves one file after another,
-so that starting Python and importing the libraries is paid once. Frames on both pipes are a length
-of 8 bytes, little endian, and JSON.
+Started by ``sandbox`` as ``python -m lunheng.parsing.worker FOLDER``, its folder for temporary files; it
+serves one file after another, so that starting Python and importing the libraries is paid once. Frames on
+both pipes are a length of 8 bytes, little endian, and JSON.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 from dataclasses import asdict
@@ -32,8 +33,12 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    while (request := read_frame(requests)) is not None:
-        write_frame(replies, _answer(json.loads(request)))
+    try:
+        while (request := read_frame(requests)) is not None:
+            write_frame(replies, _answer(json.loads(request)))
+    finally:
+        for folder in sys.argv[1:]:  # the parent has gone, and cannot do it any more
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_frame(stream: BinaryIO) -> bytes | None:
