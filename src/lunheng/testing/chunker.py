@@ -15,6 +15,7 @@ def check_chunks(document: Document, chunks: list[Chunk], tokenizer: Tokenizer, 
     check_cap(chunks, tokenizer, cap)
     check_coverage(document, chunks)
     check_metadata(document, chunks, tokenizer)
+    check_surroundings(document, chunks)
     assert len({c.id for c in chunks}) == len(chunks), "two chunks have one id"
 
 
@@ -60,6 +61,15 @@ def check_metadata(document: Document, chunks: list[Chunk], tokenizer: Tokenizer
         assert list(chunk.element_ids) == touched
         assert metadata.page_number == document.elements[touched[0]].page
         assert metadata.is_ocr == any(document.elements[i].is_ocr for i in touched)
+
+
+def check_surroundings(document: Document, chunks: list[Chunk]) -> None:
+    """What goes to the answer, and what a vector is made in, holds the chunk and no hidden text."""
+    hidden = [(e.start, e.end) for e in document.elements if e.hidden and e.start < e.end]
+    spans = {(c.start, c.end, span) for c in chunks for span in (c.metadata.parent, c.metadata.embedded_in) if span}
+    for start, end, (first, last) in spans:
+        assert 0 <= first <= start and end <= last <= len(document.text)
+        assert not any(s < last and e > first for s, e in hidden)
 
 
 def check_deterministic(chunker: Chunker, document: Document) -> None:
