@@ -322,3 +322,20 @@ def test_lists_notes_figures_and_links(language: str, tmp_path: Path) -> None:
     # The paragraph goes on over the page, past the note.
     squeezed = "".join(document.elements[-2].text.split())
     assert squeezed == "".join("".join(body[4:]).split())
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda s: s.language)
+def test_the_last_lines_of_columns_keep_to_the_gutter_of_the_pages_before(story: Story, tmp_path: Path) -> None:
+    path, font = tmp_path / "last.pdf", FONTS[story.language]
+    paragraph = story.sections[0][1][0]
+    lines = wrapped((paragraph + " ") * 9 if story.language == "en" else paragraph * 9, font, 220)
+    pdf = canvas(path)
+    pages = [lines[:16], lines[16:]]
+    for page in pages:
+        pdf.setFont(font, 10)
+        left = 8 if page is pages[0] else len(page) - 2
+        for i, line in enumerate(page):
+            pdf.drawString(60 if i < left else 305, 780 - 15 * (i if i < left else i - left), line)
+        pdf.showPage()
+    pdf.save()
+    assert "".join(parse(path).text.split()) == "".join("".join(lines).split())

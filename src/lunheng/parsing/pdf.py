@@ -57,6 +57,7 @@ class PdfParser:
     def _read_pages(self, pdf: Any, builder: DocumentBuilder, limits: Limits) -> tuple[list[Line], PagesAround]:
         lines: list[Line] = []
         around = PagesAround()
+        gutters: list[float] = []
         scans = ScanReader(self._ocr, limits)
         sideways: list[int] = []
         damaged: list[int] = []
@@ -77,7 +78,7 @@ class PdfParser:
                     around.heights[number], around.places[number] = found.height, found.place
                 elif text.sideways:
                     sideways.append(number)
-                found_lines = page_lines(segments, number, tables, around.heights[number])
+                found_lines = page_lines(segments, number, tables, around.heights[number], gutters)
                 put_links(found_lines, text.links)
                 lines.extend(found_lines)
             finally:

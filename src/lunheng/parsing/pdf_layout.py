@@ -29,6 +29,7 @@ GUTTER = 6.0
 """Least width of a gutter, in points."""
 MAX_CROSSING = 0.35
 """At most so large a share of the segments may cross a gutter."""
+MAX_KNOWN = 8
 COLUMN_FILL = 0.4
 """Text fills at least so much of a column (or of two beside each other); the cells of a table do not."""
 _SURE_BULLET = re.compile(r"[•●◦▪■□◆◇➢✓‣\uf0b7\uf0a7\uf0d8]|[①-⑳]")
@@ -74,11 +75,16 @@ class Line:
 
 
 def page_lines(
-    segments: list[Segment], page: int, tables: Sequence[Table] = (), height: float | None = None
+    segments: list[Segment],
+    page: int,
+    tables: Sequence[Table] = (),
+    height: float | None = None,
+    gutters: list[float] | None = None,
 ) -> list[Line]:
     """The lines of a page in reading order; each table, whose text ``segments`` lack, is one line among them.
 
     With the page's ``height``, what stands apart at its top and bottom takes no part in finding the columns.
+    ``gutters`` are those of the pages before, to which this one's are added: a last page has too few lines to show its own.
     """
     above: list[Segment] = []
     below: list[Segment] = []
@@ -88,7 +94,7 @@ def page_lines(
         if not any(box in edge for box in boxes for edge in (edges[0], edges[2])):
             above, between, below = edges
             segments = [s for s in between if s not in boxes]
-    lines = _lines_between(segments, page, tables)
+    lines = _lines_between(segments, page, tables, gutters)
     first, last = (_edge_lines(edge, page, flow) for edge, flow in ((above, -1), (below, -2)))
     return [*first, *lines, *last]
 
@@ -109,13 +115,16 @@ def _edge_lines(segments: list[Segment], page: int, flow: int) -> list[Line]:
     return lines
 
 
-def _lines_between(segments: list[Segment], page: int, tables: Sequence[Table]) -> list[Line]:
+def _lines_between(
+    segments: list[Segment], page: int, tables: Sequence[Table], gutters: list[float] | None
+) -> list[Line]:
     """The lines of the text, column by column."""
     strips = [(strip, table) for table in tables for strip in _strips(table, segments)]
     stands_for = {id(strip): table for strip, table in strips}
     placed: set[int] = set()
     lines: list[Line] = []
-    for flow, members in enumerate(reading_order([*segments, *(strip for strip, _ in strips)])):
+    flows = reading_order([*segments, *(strip for strip, _ in strips)], known=gutters)
+    for flow, members in enumerate(flows):
         here = {id(t): t for m in members if (t := stands_for.get(id(m))) is not None and id(t) not in placed}
         placed.update(here)
         lines.extend(_flow_lines([m for m in members if id(m) not in stands_for], list(here.values()), page, flow))
@@ -153,12 +162,18 @@ def _table_line(table: Table, page: int, flow: int) -> Line:
     return line
 
 
-def reading_order(segments: list[Segment], depth: int = 0) -> list[list[Segment]]:
-    """Segments grouped into columns, in reading order."""
-    if depth >= MAX_DEPTH or len(segments) < 2 * MIN_COLUMN_LINES:
+def reading_order(segments: list[Segment], depth: int = 0, known: list[float] | None = None) -> list[list[Segment]]:
+    """Segments grouped into columns, in reading order; ``known`` are gutters of the document, and is added to."""
+    if depth >= MAX_DEPTH or len(segments) < 2:
         return [segments] if segments else []
-    gutter = find_gutter(segments)
+    gutter = find_gutter(segments) if len(segments) >= 2 * MIN_COLUMN_LINES else None
     if gutter is None:
+        gutter = _known_gutter(segments, known or ())
+    elif known is not None and len(known) < MAX_KNOWN and all(abs(gutter - x) > GUTTER for x in known):
+        known.append(gutter)
+    if gutter is None:
+        if len(segments) < 2 * MIN_COLUMN_LINES:
+            return [segments]
         return _with_columns_in_part(segments, depth)
     flows: list[list[Segment]] = []
     sides: tuple[list[Segment], list[Segment]] = ([], [])
@@ -166,7 +181,7 @@ def reading_order(segments: list[Segment], depth: int = 0) -> list[list[Segment]
     def flush() -> None:
         for side in sides:
             if side:
-                flows.extend(reading_order(list(side), depth + 1))
+                flows.extend(reading_order(list(side), depth + 1, known))
                 side.clear()
 
     spanning: list[Segment] = []
@@ -231,6 +246,22 @@ def find_gutter(segments: list[Segment]) -> float | None:
     run = best[: int(np.argmax(np.append(np.diff(best), 2) > 1)) + 1]
     place = float(places[run].mean())
     return place if _is_prose(segments, place) else None
+
+
+def _known_gutter(segments: list[Segment], known: Sequence[float]) -> float | None:
+    """A gutter of the pages before that no segment crosses, with lines that fill the column on its left."""
+    for place in known:
+        left = [s for s in segments if s.x1 <= place]
+        right = [s for s in segments if s.x0 >= place]
+        if len(left) < 2 or not right or len(left) + len(right) < len(segments):
+            continue
+        em = max(s.size for s in left)
+        beside = (
+            max(s.x1 for s in left) > place - GUTTER - 3 * em and min(s.x0 for s in right) < place + GUTTER + 3 * em
+        )
+        if beside and _fill(left) >= COLUMN_FILL:
+            return place
+    return None
 
 
 def _is_prose(segments: list[Segment], gutter: float) -> bool:

@@ -22,7 +22,7 @@ MAX_ROWS = 3
 APART = 1.2
 """The space between an edge line and the text is at least so many of its heights."""
 FEW_PAGES = 3
-"""With so few pages a header need not come again: a smaller font, apart at the top, shows it."""
+"""With so few pages a header need not come again: one line in a smaller font, apart at the top, shows it."""
 SMALLER = 0.92
 _Place = Callable[[Segment], float]
 _PAGE_NUMBER = re.compile(
@@ -72,13 +72,19 @@ def without_running_lines(lines: list[Line], heights: dict[int, float], body_siz
     extent = {
         page: (min(m.top for m in members), max(m.bottom for m in members)) for page, members in _by_page(lines).items()
     }
+    alone = {
+        page: id(above[0])
+        for page, members in edge.items()
+        if len(above := [m for m in members if m.at_edge and m.top < heights[page] / 2]) == 1
+    }
     dropped: set[int] = set()
     for page, members in edge.items():
         first, last = extent[page]
         for line in members:
             repeated = pages > 1 and repeats[_running_key(line, heights[page])] >= needed
             outermost = line.top <= first + 1 or line.bottom >= last - 1
-            small = line.at_edge and line.top < heights[page] / 2 and line.size < SMALLER * body_size
+            # One line by itself: more of them are a letter's head.
+            small = line.at_edge and line.size < SMALLER * body_size and alone.get(page) == id(line)
             if repeated or (outermost and _PAGE_NUMBER.match(line.text)) or (small and pages <= FEW_PAGES):
                 dropped.add(id(line))
     return [line for line in lines if id(line) not in dropped]
