@@ -77,9 +77,11 @@ def parse_here(source: Path, limits: Limits, ocr: str = "auto", allowance: Allow
     Raises:
         ParseError: and its kinds, each naming the file, the cause and the remedy.
     """
-    detected = detect(source)
+    format_name = "a document"
     try:
-        document = find_parser(detected.format, ocr, allowance).parse(source, limits)
+        detected = detect(source)
+        format_name = detected.format
+        document = find_parser(format_name, ocr, allowance).parse(source, limits)
     except LunhengError as error:
         if not isinstance(error, ParseError) or str(source) in str(error):
             raise
@@ -93,7 +95,7 @@ def parse_here(source: Path, limits: Limits, ocr: str = "auto", allowance: Allow
     except Exception as error:
         # A library's own complaint about a damaged file: it has no common class, and the file has a name.
         raise ParseError(
-            f"{source}: could not be read as {detected.format} ({type(error).__name__}: {error}); "
+            f"{source}: could not be read as {format_name} ({type(error).__name__}: {error}); "
             "it may be damaged: open it in its own program and save it again"
         ) from error
     if detected.warning:

@@ -23,6 +23,7 @@ from lunheng.types import Document, Limits
 _CHARSET = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([\w-]+)", re.I)
 _OPAQUE = re.compile(r"<(script|style|noscript|template|svg|iframe)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.I | re.S)
 _TAG = re.compile(r"<(/?)([a-zA-Z][\w:-]*)(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
+_TAG_BEGIN = re.compile(r"</?[a-zA-Z]")
 _VOID = frozenset(
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"]
 )
@@ -31,7 +32,9 @@ _IMPLIED_END = frozenset(
 )
 
 _SPACE_AROUND = re.compile(r"\s*[|\-–—_·]\s*")
-_MATH_SCRIPT = re.compile(r"<script\b[^>]*type=[\"']math/tex[^>]*>(.*?)</script\s*>", re.I | re.S)
+_MATH_SCRIPT = re.compile(
+    r"<script\b[^>]{0,200}type=[\"']math/tex[^>]{0,100}>([^<]*(?:<(?!/?script)[^<]*){0,50})</script\s*>", re.I | re.S
+)
 _STATED_DATE = re.compile(r"\"(datePublished|dateModified)\"\s*:\s*\"([^\"]{8,40})\"")
 _MAIN = ("main", "[role=main]", "article", "#mw-content-text", "#content", ".post-content", ".article-content")
 
@@ -92,7 +95,14 @@ def cap_nesting(text: str, depth_limit: int) -> tuple[str, int]:
             return " "
         return match.group(0)
 
-    return _TAG.sub(keep, text), dropped
+    parts: list[str] = []
+    at = 0
+    # A tag that never ends holds all that follows, for a browser too; to look for the end of each such would take
+    # the square of the page's length.
+    while (begin := _TAG_BEGIN.search(text, at)) and (tag := _TAG.match(text, begin.start())):
+        parts += (text[at : tag.start()], keep(tag))
+        at = tag.end()
+    return "".join([*parts, text[at:]]), dropped
 
 
 def decode_html(data: bytes, name: str) -> tuple[str, list[str]]:

@@ -8,6 +8,7 @@ are left out.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 Attributes = dict[str, str | None]
@@ -50,11 +51,12 @@ _HIDDEN_STYLE = re.compile(
 _NO_SIZE = re.compile(r"(?:^|;)\s*(?:max-)?(?:height|width)\s*:\s*[01](?:px)?\s*(?:[;!]|$)", re.I)
 _CLIPPED = re.compile(r"overflow(?:-[xy])?\s*:\s*hidden", re.I)
 _COLOUR = re.compile(r"(?:^|;)\s*(color|background(?:-color)?)\s*:\s*([^;!]+)", re.I)
-_RULE = re.compile(r"([^{}@;]+)\{([^{}]*)\}")
-_AT_BLOCK = re.compile(r"@[^{};]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}")
+_BRACE = re.compile(r"([{}])")
+_CSS_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)|<!--|-->", re.S)
 _SIMPLE_SELECTOR = re.compile(r"[\w\-.#\s>*]+")
-_STYLE = re.compile(r"<style\b[^>]*>(.*?)</style\s*>", re.I | re.S)
+_STYLE = re.compile(r"<style\b[^>]{0,500}>(.*?)(?:</style\s*>|\Z)", re.I | re.S)
 MAX_RULES = 100
+MAX_SHEET = 500_000
 _BLOCKS = frozenset(["div", "section", "p", "ul", "ol", "li", "table", "article", "aside", "main", "dl", "blockquote"])
 
 
@@ -62,11 +64,24 @@ def hiding_selectors(page: str) -> list[str]:
     """Selectors by which the page's own style sheets hide elements on a screen."""
     found: list[str] = []
     for sheet in _STYLE.findall(page):
-        plain = re.sub(r"/\*.*?\*/|<!--|-->", "", sheet[:500_000], flags=re.S)
-        for selectors, declarations in _RULE.findall(_AT_BLOCK.sub("", plain)):
+        for selectors, declarations in _rules(_CSS_COMMENT.sub("", sheet[:MAX_SHEET])):
             if is_hiding_style(declarations):
                 found += [s.strip() for s in selectors.split(",") if _SIMPLE_SELECTOR.fullmatch(s.strip() or "!")]
     return found[:MAX_RULES]
+
+
+def _rules(sheet: str) -> Iterator[tuple[str, str]]:
+    """(selectors, declarations) of the rules that hold everywhere: those inside ``@media`` and the like are passed by."""
+    depth, selectors = 0, ""
+    for part in _BRACE.split(sheet):
+        if part == "{":
+            depth += 1
+        elif part == "}":
+            depth = max(depth - 1, 0)
+        elif depth == 0:
+            selectors = part.rpartition(";")[2].strip()
+        elif depth == 1 and selectors and "@" not in selectors:
+            yield selectors, part
 
 
 def is_hiding_style(style: str) -> bool:

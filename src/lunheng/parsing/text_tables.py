@@ -19,6 +19,8 @@ _BAR_RULER = re.compile(r"\s*\|?(?:\s*:?-{2,}:?\s*[|+])+\s*(?::?-{2,}:?)?\s*\|?\
 _CAPTION = re.compile(r"\s*(?::|Table:|表[:：])\s*(\S.*)$")
 _CAPTION_ABOVE = re.compile(r"\s*(?:\.\. table::|#\+caption:)\s*(\S.*)$", re.I)
 MAX_ROWS = 5_000
+MAX_LINE = 2_000
+"""Characters of a ruler: a longer line was not drawn by anybody."""
 _FILLER = "\0"
 
 
@@ -40,7 +42,7 @@ def find_tables(lines: Sequence[str], bars: bool = True) -> list[TextTable]:
     while at < len(lines):
         line = lines[at]
         table = None
-        if "--" in line or "==" in line:
+        if len(line) <= MAX_LINE and ("--" in line or "==" in line):
             if _GRID_RULER.match(line):
                 table = _grid(lines, at)
             elif _RULER.match(line) and "|" not in line:
