@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,31 @@ def test_columns_drawn_alternately(story: Story, columns: int, tmp_path: Path) -
     text = "".join(document.text.split())
     order = [text.index("".join(p.split())[:12]) for p in paragraphs[: len(set(paragraphs))]]
     assert order == sorted(order)
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda s: s.language)
+def test_the_last_paragraph_of_a_column_is_no_footer(story: Story, tmp_path: Path) -> None:
+    """It stands in the margin, apart from the text as its paragraphs are from one another; a header is left out still."""
+    path, font = tmp_path / "foot.pdf", FONTS[story.language]
+    pdf = canvas(path)
+    wanted = []
+    for page in range(1, 4):
+        pdf.setFont(font, 10)
+        for column, paragraphs in enumerate((9, 5)):
+            for i in range(paragraphs):
+                y = 74 + 46 * (8 - i)
+                mark = f"{page}{'AB'[column]}{i}"
+                first, second = wrapped(f"{mark} {story.sections[0][1][0][8 * page :]}", font, 210)[:2]
+                pdf.drawString(60 + 240 * column, y + 14, first)
+                pdf.drawString(60 + 240 * column, y, second)
+                wanted.append(mark)
+        pdf.setFont(font, 8)
+        pdf.drawString(60, 800, f"{story.title}  {page}")
+        pdf.showPage()
+    pdf.save()
+    text = parse(path).text
+    assert re.findall(r"\b\d[AB]\d\b", text) == wanted
+    assert story.title not in text
 
 
 def test_no_space_between_chinese_lines_and_hyphens_healed() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from statistics import median
 from typing import TYPE_CHECKING
 
 from lunheng.parsing.pdf_glyphs import Segment
@@ -21,6 +22,9 @@ MARGIN = 0.12
 MAX_ROWS = 3
 APART = 1.2
 """The space between an edge line and the text is at least so many of its heights."""
+SAME_SIZE, SAME_SIZE_AS_READ = 0.08, 0.17
+"""Font sizes differ by no more than this share within one text; as they are measured in a picture, by this."""
+MIN_PARAGRAPHS = 2
 FEW_PAGES = 3
 """With so few pages a header need not come again: one line in a smaller font, apart at the top, shows it."""
 SMALLER = 0.92
@@ -34,13 +38,45 @@ def split_edges(segments: list[Segment], height: float) -> tuple[list[Segment], 
     """What stands apart at the top of a page of this height, the text between, and what stands apart at its bottom."""
     ordered = sorted(segments, key=lambda s: s.top)
     above = _apart(ordered, lambda s: s.top, lambda s: s.bottom, MARGIN * height)
+    if above and _goes_on(ordered[:above], ordered[above:]):
+        above = 0
     ordered = sorted(ordered[above:], key=lambda s: -s.bottom)
     below = _apart(ordered, lambda s: -s.bottom, lambda s: -s.top, -(1 - MARGIN) * height)
+    if below and _goes_on(ordered[:below], ordered[below:]):
+        below = 0
     taken = {id(s) for s in ordered[:below]}
     between = {id(s) for s in ordered[below:]}
     bottom = [s for s in segments if id(s) in taken]
     middle = [s for s in segments if id(s) in between]
     return [s for s in segments if id(s) not in taken and id(s) not in between], middle, bottom
+
+
+def _goes_on(edge: list[Segment], text: list[Segment]) -> bool:
+    """Whether what seems to stand apart is the first or last paragraph of a column: in its font size and at its left
+    edge, and no further from it than its other paragraphs from one another."""
+    usual = median(s.size for s in text)
+    same = SAME_SIZE if edge[0].confidence is None else SAME_SIZE_AS_READ
+    if abs(median(s.size for s in edge) - usual) > same * usual:
+        return False
+    gap = float("inf")
+    for part in edge:
+        beside = [s for s in text if s.x0 < part.x1 and s.x1 > part.x0]
+        if not beside or min(abs(s.x0 - part.x0) for s in beside) > 0.5 * usual:
+            return False
+        gap = min(gap, *(_space(s, part) for s in beside))
+    spaces = [
+        min(
+            (_space(s, other) for other in text if other.x0 < s.x1 and other.x1 > s.x0 and other.top > s.middle),
+            default=0,
+        )
+        for s in text
+    ]
+    return sum(gap - 0.3 * usual <= space < 2 * gap for space in spaces) >= MIN_PARAGRAPHS
+
+
+def _space(one: Segment, other: Segment) -> float:
+    """The height of the space between two segments that stand one above the other."""
+    return max(one.top, other.top) - min(one.bottom, other.bottom)
 
 
 def _apart(ordered: Sequence[Segment], near: _Place, far: _Place, limit: float) -> int:
