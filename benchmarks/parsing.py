@@ -198,7 +198,7 @@ def main() -> None:
                 f"{truth.name:34} text {got['text']:.4f} teds {shown(got['teds'])} mhs {got['mhs']:.3f} stray {got['strays']}"
             )
     real_results = run_all(engines, real, 1, 1) if real else {}
-    parts = [head(args.data, engines, truths), *rendered_part(engines, truths, results, scores)]
+    parts = [head(args.data, engines, truths, rounds, repeats), *rendered_part(engines, truths, results, scores)]
     if real_results:
         parts += real_part(engines, real, real_results)
     text = "\n\n".join(parts)
@@ -236,7 +236,7 @@ def real_files(data: Path) -> list[Path]:
     return sorted(p for name in ("kreuzberg_docs", "pdfplumber_pdfs") for p in (data / name).rglob("*.pdf"))
 
 
-def head(data: Path, engines: Sequence[str], truths: Sequence[Truth]) -> str:
+def head(data: Path, engines: Sequence[str], truths: Sequence[Truth], rounds: int, repeats: int) -> str:
     sources = ", ".join(
         f"{n} {file_digest(data / n / 'corpus.jsonl')}" for n in ("xquad_en", "xquad_zh") if (data / n).is_dir()
     )
@@ -245,7 +245,7 @@ def head(data: Path, engines: Sequence[str], truths: Sequence[Truth]) -> str:
 `make bench-parsing`: {len(truths)} documents, {sum(t.pages for t in truths)} pages, rendered from known text (prose of {sources}),
 half of each language, in fonts that are embedded and in fonts that are only named; no tags, no outline. No Chinese font need be
 installed. Each engine gives Markdown (pypdfium2: plain text; pdfplumber: its text, and its tables in place), without OCR, in one process
-and one thread. Scores: `benchmarks/parsers/scores.py`.
+and one thread. Times are medians of {rounds} x {repeats} runs after one that is not counted (real files: one run). Scores: `benchmarks/parsers/scores.py`.
 
 Machine: {machine()}. Versions: {", ".join(f"{e} {versions()[e]}" for e in engines)}."""
 
