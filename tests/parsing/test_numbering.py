@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lunheng.parsing.numbering import heading_level, is_strong_heading
+from lunheng.parsing.numbering import heading_level, heading_rank, is_article, is_strong_heading
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,33 @@ def test_sentences(line: str) -> None:
 
 def test_strong() -> None:
     assert is_strong_heading("第三章 合同") and not is_strong_heading("1 Introduction")
+
+
+def test_numbers_rank_by_their_kind() -> None:
+    lines = [
+        "第一编 总则",
+        "第三章 仪器",
+        "第二节 镜面",
+        "第十二条 保管期限",
+        "一、概况",
+        "（二）经过",
+        "1 Scope",
+        "1.2 范围",
+        "1.2.3 x",
+    ]
+    ranks = [heading_rank(line) for line in lines]
+    assert (
+        None not in ranks
+        and ranks == sorted(set(ranks), key=ranks.index)
+        and ranks == sorted(ranks, key=lambda r: r or 0)
+    )
+    assert heading_rank("Appendix B Tables") == heading_rank("Chapter 2 Tables") == heading_rank("附录 A")
+    assert heading_rank("参考文献") is None and heading_rank("References") is None
+
+
+def test_an_article_by_itself_and_in_a_sentence() -> None:
+    assert is_article("第十二条") and is_article("第十二条 保管期限") and is_article("第二十条之一　例外")
+    assert not is_article("第十二条 保管期限不得少于七年。")
+    assert not is_article("第十二条规定的期限自收到申请之日起计算，逾期不予受理")
+    assert heading_level("Section 106, describes the authority of") is None
+    assert heading_level("Article 5 of the agreement") is None and heading_level("Article 5 Duties") == 3
