@@ -13,9 +13,10 @@ from lunheng.parsing import libreoffice, parse_file
 from lunheng.parsing.dispatch import parse_here
 from lunheng.parsing.libreoffice import find_libreoffice
 from lunheng.parsing.sandbox import Sandbox
+from lunheng.parsing.spreadsheet import SpreadsheetParser
 from lunheng.testing.parser import check_document
 from lunheng.testing.samples import CHINESE, ENGLISH, STORIES, Story, make_docx, make_msg, make_pptx, make_xlsx
-from lunheng.types import Limits
+from lunheng.types import Document, Limits
 
 needs_libreoffice = pytest.mark.skipif(find_libreoffice() is None, reason="LibreOffice (soffice) is not installed")
 
@@ -83,6 +84,23 @@ def test_old_workbooks_need_no_libreoffice(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(libreoffice, "find_libreoffice", lambda: None)
     document = parse_here(old, Limits())
     assert document.source_type == "xls" and "北方折射镜" in document.text and not document.warnings[1:]
+
+
+@needs_libreoffice
+@pytest.mark.slow
+def test_a_workbook_that_its_own_library_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = convert(make_xlsx(tmp_path, CHINESE).path, "xls")
+    own = SpreadsheetParser.parse
+
+    def fails_on_old(self: SpreadsheetParser, source: Path, limits: Limits) -> Document:
+        if source.suffix == ".xls":
+            raise ParseError(f"{source}: a damaged workbook")
+        return own(self, source, limits)
+
+    monkeypatch.setattr(SpreadsheetParser, "parse", fails_on_old)
+    document = parse_here(old, Limits())
+    assert document.source_type == "xls" and "北方折射镜" in document.text
+    assert any("LibreOffice" in warning for warning in document.warnings)
 
 
 @needs_libreoffice

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from lunheng.errors import EncryptedError, LimitError, ParseError
+from lunheng.parsing import libreoffice
 from lunheng.parsing.builder import read_bytes
 from lunheng.parsing.docx import DocxParser
-from lunheng.parsing.libreoffice import converted, find_libreoffice
 from lunheng.parsing.pptx import PptxParser
 from lunheng.parsing.spreadsheet import SpreadsheetParser
 from lunheng.types import Document, Limits, content_id
@@ -23,7 +23,7 @@ class DocParser:
 
     def parse(self, source: Path, limits: Limits) -> Document:
         data = read_bytes(source, limits)
-        with converted(source, "doc", "docx", _word_filter(source), limits) as path:
+        with libreoffice.converted(source, "doc", "docx", _word_filter(source), limits) as path:
             return _as_its_own(DocxParser().parse(path, limits), source, "doc", data, path)
 
 
@@ -32,7 +32,7 @@ class PptParser:
 
     def parse(self, source: Path, limits: Limits) -> Document:
         data = read_bytes(source, limits)
-        with converted(source, "ppt", "pptx", "MS PowerPoint 97", limits) as path:
+        with libreoffice.converted(source, "ppt", "pptx", "MS PowerPoint 97", limits) as path:
             return _as_its_own(PptxParser().parse(path, limits), source, "ppt", data, path)
 
 
@@ -45,10 +45,10 @@ class XlsParser:
         except (EncryptedError, LimitError):
             raise
         except ParseError:
-            if find_libreoffice() is None:
+            if libreoffice.find_libreoffice() is None:
                 raise
         data = read_bytes(source, limits)
-        with converted(source, "xls", "xlsx", "MS Excel 97", limits) as path:
+        with libreoffice.converted(source, "xls", "xlsx", "MS Excel 97", limits) as path:
             document = _as_its_own(SpreadsheetParser().parse(path, limits), source, "xls", data, path)
         return replace(
             document, warnings=(*document.warnings, "read through LibreOffice, since it is damaged or very old")
