@@ -365,3 +365,18 @@ def test_the_last_lines_of_columns_keep_to_the_gutter_of_the_pages_before(story:
         pdf.showPage()
     pdf.save()
     assert "".join(parse(path).text.split()) == "".join("".join(lines).split())
+
+
+def test_words_in_bold_before_a_sentence_make_no_heading(tmp_path: Path) -> None:
+    path = tmp_path / "words.pdf"
+    pdf = canvas(path)
+    for i, line in enumerate(wrapped(ENGLISH.sections[0][1][0] * 3, "Times-Roman", 470)):
+        pdf.setFont("Times-Roman", 10)
+        pdf.drawString(60, 780 - 15 * i, line)
+    text = pdf.beginText(60, 600)
+    for font, words in (("Times-Bold", "SUMMARY: "), ("Times-Roman", "The pier is closed in winter")):
+        text.setFont(font, 10)
+        text.textOut(words)
+    pdf.drawText(text)
+    pdf.save()
+    assert found_headings(parse(path)) == []

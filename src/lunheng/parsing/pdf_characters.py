@@ -147,6 +147,8 @@ class Characters:
         angles: list[int] = []
         for k, (start, end, box) in enumerate(zip(first, ends.tolist(), boxes, strict=True)):
             size, weight, angle = self._face(index[k], heights[k])
+            if weight == 2:  # "SUMMARY: The rule" is not bold to its end
+                weight = min(weight, self._face(int(self._index[end - 1]), heights[k])[1])
             text = texts.between(start, end)
             gaps = tuple((texts.place(start, i), float(x1[i - 1]), float(x0[i])) for i in doubtful.get(k, ()))
             if has_variants and _VARIANTS.search(text):
