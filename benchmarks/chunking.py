@@ -21,7 +21,7 @@ from common import machine, table, versions, write_part
 
 REPORTS = Path(__file__).parent / "reports"
 STORE = REPORTS / "chunking.json"
-STRATEGIES = "fixed,fixed+headings,recursive,structure,contextual,semantic,parent_child,late"
+STRATEGIES = "fixed,fixed+headings,recursive,structure,contextual,structure+sentence,semantic,parent_child,late"
 METRICS = ("ndcg@10", "recall@10", "mrr@10", "hit@1")
 SIZE = 320
 
@@ -39,7 +39,12 @@ class LongSet:
 SETS = (
     LongSet("xquad_zh", ("--join",), ("--limit", "400"), "48 articles in Chinese, every third of 1,190 questions"),
     LongSet("xquad_en", ("--join",), ("--limit", "400"), "48 articles in English, every third of 1,190 questions"),
-    LongSet("medquad_sub", (), ("--documents", "240"), "the first 240 of 2,562 health pages, and their questions"),
+    LongSet(
+        "medquad_sub",
+        (),
+        ("--skip", "1800", "--documents", "80"),
+        "80 of 2,562 health pages from the 1,800th on, where they are long",
+    ),
 )
 
 
@@ -60,8 +65,9 @@ def render(measured: dict[str, dict[str, dict[str, Any]]]) -> str:
         f"`make bench-retrieval` (`benchmarks/chunking.py`): `lunheng eval chunking` with the default search, chunks of at "
         f"most {SIZE} tokens, overlap 40. A hit counts as the passage that it overlaps by at least half of the shorter of the "
         "two, so that a window over the edge of two passages counts for both. p: paired randomisation test of nDCG@10 against "
-        "`fixed`. `fixed` has no headings before its windows (`fixed+headings` has); `contextual` is `structure` with the title, "
-        "the headings and the first sentence of the section or document before each chunk.",
+        "`fixed`. `fixed` has no headings before its windows (`fixed+headings` has); `contextual` is `structure` with a line of "
+        "context before each chunk: the title and headings, or where there are none the document's first sentence; "
+        "`structure+sentence` has both everywhere.",
     ]
     for long_set in SETS:
         rows = measured.get(long_set.name, {})

@@ -73,9 +73,10 @@ class ChunkingSettings(_Section):
     overlap: int = Field(40, ge=0)
     tokenizer: Literal["model", "cl100k"] = "model"
     """What counts the tokens: the embedder's tokenizer, or OpenAI's (extra ``cl100k``) within the embedder's window."""
-    context: Literal["auto", "none", "headings", "sentence", "llm"] = "auto"
-    """What stands before each chunk where it is embedded and indexed: nothing; its title and headings; those and the
-    first sentence above it; or those and a line by the language model. ``auto``: as the strategy has it."""
+    context: Literal["auto", "none", "headings", "outline", "sentence", "llm"] = "auto"
+    """What stands before each chunk where it is embedded and indexed: nothing; its title and headings; those, or the
+    document's first sentence where it has neither; those and the first sentence above it; or those and a line by the
+    language model. ``auto``: as the strategy has it."""
     heading_level: int = Field(0, ge=0, le=6)
     """``structure`` never joins sections across a heading of this level or above; 0: the highest level that has two."""
     child_size: int = Field(128, ge=16)

@@ -74,8 +74,19 @@ def test_fixed_knows_no_headings_unless_asked() -> None:
 
 
 def test_contextual_is_structure_with_a_line() -> None:
-    assert split("auto", "contextual") == split("sentence", "structure")
+    assert split("sentence", "contextual") == split("sentence", "structure")
     assert split("headings", "contextual") == split("headings", "structure")
+
+
+def test_an_outline_is_title_and_headings_or_where_there_are_none_the_first_sentence() -> None:
+    assert split("auto", "contextual") == split("outline") == split("headings")
+    builder = DocumentBuilder(Path("/a/page.txt"), "txt", b"data")
+    builder.add("paragraph", "贫血的治疗取决于病因。" + "多数人服用铁剂，并复查血象。" * 30)
+    document = builder.build()
+    assert document.title == "page", "the file's name"
+    chunks = chunker("auto", "contextual").split(document)
+    assert chunks[0].prefix == "page" and len(chunks) > 2
+    assert all(c.prefix == "page\n贫血的治疗取决于病因。" for c in chunks[1:])
 
 
 @pytest.mark.parametrize("size", [16, 40, 96, 400])

@@ -65,5 +65,7 @@ def test_strategies_are_tested_against_the_baseline() -> None:
 
 
 def test_the_first_passages_keep_the_queries_that_they_answer_whole() -> None:
-    first = DATASET.first_passages(2)
+    first = DATASET.part(0, 2)
     assert [p.id for p in first.passages] == ["a1", "a2"] and [q.id for q in first.queries] == ["q1"]
+    rest = DATASET.part(2, None)
+    assert [p.id for p in rest.passages] == ["b1", "c1"] and [q.id for q in rest.queries] == ["q2"]

@@ -39,7 +39,7 @@ STRATEGIES = {
     "late": "lunheng.chunking.late:LateChunker",
     "contextual": "lunheng.chunking.structure:StructureChunker",
 }
-CONTEXT_OF = {"contextual": "sentence"}
+CONTEXT_OF = {"contextual": "outline"}
 """What ``chunking.context = "auto"`` is for a strategy that does not leave it to its chunker."""
 
 __all__ = [
@@ -91,12 +91,16 @@ def make_strategy(name: str, parts: ChunkingParts) -> Chunker:
     context = CONTEXT_OF.get(name, "auto") if parts.settings.context == "auto" else parts.settings.context
     if context in ("auto", "headings"):
         return _load(name, parts)
-    from lunheng.chunking.context import FirstSentences, WithLines, WithoutHeadings, WrittenLines, room_for_line
+    from lunheng.chunking.context import FirstSentences, Lines, WithLines, WithoutHeadings, WrittenLines, room_for_line
 
     if context == "none":
         return WithoutHeadings(_load(name, parts), parts)
-    lines = WrittenLines(parts.need_llm('chunking.context = "llm"')) if context == "llm" else FirstSentences()
-    return WithLines(_load(name, replace(parts, cap=parts.cap - room_for_line(parts.cap))), parts, lines)
+    if context == "llm":
+        lines: Lines = WrittenLines(parts.need_llm('chunking.context = "llm"'))
+    else:
+        lines = FirstSentences(always=context == "sentence")
+    smaller = replace(parts, cap=parts.cap - room_for_line(parts.cap))
+    return WithLines(_load(name, smaller), _load(name, parts), parts, lines)
 
 
 def _load(name: str, parts: ChunkingParts) -> Chunker:

@@ -100,7 +100,8 @@ def chunking(
     ] = False,
     k: Annotated[int, typer.Option("-k", min=1, help="Depth of the metrics.")] = 10,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many queries, taken evenly.")] = None,
-    documents: Annotated[int | None, typer.Option(min=1, help="Only the first passages, and their queries.")] = None,
+    documents: Annotated[int | None, typer.Option(min=1, help="Only so many passages, and their queries.")] = None,
+    skip: Annotated[int, typer.Option(min=0, help="Passages that are left out at the beginning.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Measure how each chunking strategy finds, on a labelled set; each is tested against `fixed`.
@@ -115,8 +116,8 @@ def chunking(
     from lunheng.models import load_embedder
 
     dataset = load_dataset(folder)
-    if documents:
-        dataset = dataset.first_passages(documents)
+    if documents or skip:
+        dataset = dataset.part(skip, documents)
     if limit:
         step = max(1, len(dataset.queries) // limit)
         dataset = replace(dataset, queries=dataset.queries[::step][:limit])

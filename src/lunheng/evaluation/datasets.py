@@ -57,9 +57,9 @@ class RetrievalDataset:
         """The queries that have a relevant passage; the others have no defined score (as in trec_eval)."""
         return tuple(q for q in self.queries if any(grade > 0 for grade in self.qrels.get(q.id, {}).values()))
 
-    def first_passages(self, count: int) -> RetrievalDataset:
-        """The set of the first ``count`` passages, with the queries whose relevant passages are all among them."""
-        passages = self.passages[:count]
+    def part(self, first: int, count: int | None) -> RetrievalDataset:
+        """The set of ``count`` passages from ``first`` on, with the queries whose relevant passages are all among them."""
+        passages = self.passages[first : None if count is None else first + count]
         kept = {p.id for p in passages}
         queries = tuple(q for q in self.judged if {p for p, g in self.qrels[q.id].items() if g > 0} <= kept)
         qrels = {q.id: {p: g for p, g in self.qrels[q.id].items() if p in kept} for q in queries}
