@@ -36,7 +36,7 @@ _FORMULAS = frozenset(
     for name in ("equation", "align", "gather", "multline", "eqnarray", "displaymath", "math", "flalign", "alignat")
     for star in ("", "*")
 )
-_SKIPPED = frozenset(["comment", "filecontents", "filecontents*", "tikzpicture", "thebibliography", "CCSXML"])
+_SKIPPED = frozenset(["comment", "filecontents", "filecontents*", "tikzpicture", "CCSXML"])
 _RULES = frozenset(
     """
     hline toprule midrule bottomrule cline cmidrule noalign addlinespace centering endlastfoot endfoot label
@@ -158,10 +158,10 @@ class _Walker:
                 self._table(list(table.nodelist or []), caption)
             if not tables and caption:
                 self._builder.add("figure", caption, caption=caption)
-        elif name == "abstract" or name not in _SKIPPED:
-            self.walk(nodes)
         elif name == "thebibliography":
             self._builder.add("list", "\n".join(self._list_lines(name, nodes, 0)))
+        elif name not in _SKIPPED:
+            self.walk(nodes)
         self.flush()
 
     def _list_lines(self, name: str, nodes: list[Any], depth: int) -> Iterator[str]:
@@ -190,6 +190,7 @@ class _Walker:
         rows: list[list[str]] = []
         cells: list[list[Any]] = [[]]
         filled: dict[tuple[int, int], str] = {}
+        first_header: int | None = None
 
         def end_row() -> None:
             row: list[str] = []
@@ -213,18 +214,14 @@ class _Walker:
                 end_row()
             elif name == "caption":
                 caption = caption or unwrapped(self._words.text(arguments(node)[-1:]))
-            elif name == "endhead" and self._repeated_header:
-                rows[self._header_rows :] = []
-                self._repeated_header = False
             elif name == "endfirsthead":
-                self._repeated_header, self._header_rows = True, len(rows)
+                first_header = len(rows)
+            elif name == "endhead" and first_header is not None:
+                rows[first_header:] = []  # the header of the pages that follow says the same again
             elif name not in _RULES:
                 cells[-1].append(node)
         end_row()
         self._builder.add("table", markdown_table(rows), caption=caption)
-
-    _repeated_header = False
-    _header_rows = 0
 
 
 def _count(span: Any) -> int:
