@@ -175,7 +175,7 @@ _HTML_START = re.compile(
     r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html|head|body)[\s>]", re.I | re.S
 )
 _XML_ROOT = re.compile(
-    r"\s*(<\?xml.{0,200}?\?>)?(?:\s|<!--.{0,4000}?-->|<\?.{0,500}?\?>|<!DOCTYPE[^>\[]{0,500}(?:\[.{0,4000}?\]\s*)?>)*"
+    r"(<\?xml.{0,200}?\?>)?(?:\s|<!--.{0,4000}?-->|<\?.{0,500}?\?>|<!DOCTYPE[^>\[]{0,500}(?:\[.{0,4000}?\]\s*)?>)*"
     r"<(?:[\w.-]+:)?([a-zA-Z_][\w.-]*)(?:\s[^>]*)?/?>",
     re.S,
 )
@@ -333,7 +333,7 @@ def _json_value(source: Path, start: str) -> dict[str, Any] | list[Any] | None:
 
 def _xml_format(source: Path, start: str, named: str | None) -> str | None:
     """The dialect of a text in XML, None for another text."""
-    root = _XML_ROOT.match(start.lstrip("\ufeff"))
+    root = _XML_ROOT.match(start.lstrip("\ufeff \t\r\n\f"))
     if root is None or not (start.lstrip("\ufeff \t\r\n").startswith("<?xml") or named in (None, *_BY_CONTENT)):
         return None
     name, head = root.group(2), root.group(0)
