@@ -184,7 +184,7 @@ class _Reader:
         to_skip = self._to_skip
         self._flush()
         if not to_skip:
-            self._put(chr(number + 65536 if number < 0 else min(number, 0x10FFFF)))
+            self._put(chr(number % 65536 if number < 0 else min(number, 0x10FFFF)))
             self._to_skip = self._state.skip_after_unicode
         else:
             self._to_skip = to_skip - 1
@@ -304,7 +304,7 @@ class _Reader:
         parts, self._date = self._date, {}
         try:
             moment = datetime(parts["yr"], parts["mo"], parts["dy"], parts.get("hr", 0), parts.get("min", 0))
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, OverflowError):
             return  # not a date: the file gives none
         if name == "creatim":
             self._builder.created_at = moment
