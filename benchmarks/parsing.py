@@ -44,6 +44,7 @@ PEERS = {
     "pdfplumber": "pdfplumber",
 }
 US = "lunheng"
+TIMES = "times Lunheng"
 LIMIT = 60.0
 """Seconds for one file; an engine that takes longer is ended and the file counts as failed."""
 Runs = dict[str, dict[str, Any]]
@@ -170,7 +171,7 @@ class Report:
             body.append([name, *(shown(values[e], digits) for e in self._engines)])
             ours = values.get(US)
             for engine, theirs in values.items():
-                if engine == US or ours is None or theirs is None:
+                if engine == US or ours is None or theirs is None or name == TIMES:
                     continue
                 difference = round(theirs, digits) - round(ours, digits)
                 if (difference > 0) == more and difference != 0:
@@ -246,6 +247,8 @@ def head(data: Path, engines: Sequence[str], truths: Sequence[Truth], rounds: in
 half of each language, in fonts that are embedded and in fonts that are only named; no tags, no outline. No Chinese font need be
 installed. Each engine gives Markdown (pypdfium2: plain text; pdfplumber: its text, and its tables in place), without OCR, in one process
 and one thread. Times are medians of {rounds} x {repeats} runs after one that is not counted (real files: one run). Scores: `benchmarks/parsers/scores.py`.
+Lunheng was developed on these documents, the others were not: read its scores as what it does, not as what any file would get
+(with other fonts, sizes, margins, gutters, texts and rows, never looked at before, its lowest kind, tables without rules in two columns, had TEDS .857).
 
 Machine: {machine()}. Versions: {", ".join(f"{e} {versions()[e]}" for e in engines)}."""
 
@@ -313,7 +316,7 @@ def rendered_part(
     ours = speed(US) if US in engines else None
     speed_rows = [
         ("ms a page", speed, False, 1),
-        ("times Lunheng", lambda e: (speed(e) or 0) / ours if ours else None, False, 2),
+        (TIMES, lambda e: (speed(e) or 0) / ours if ours else None, False, 2),
     ]
     return [
         "## Text: similarity of characters\n\n" + report.table("Text", text_rows),
@@ -373,9 +376,9 @@ def real_part(engines: Sequence[str], files: Sequence[Path], results: dict[str, 
     middle_ours = middle(US) if US in engines else None
     rows = [
         ("ms a page, all pages", speed, False, 1),
-        ("times Lunheng", lambda e: speed(e) / ours if ours else None, False, 2),
+        (TIMES, lambda e: speed(e) / ours if ours else None, False, 2),
         ("ms a page, median file", middle, False, 1),
-        ("times Lunheng", lambda e: middle(e) / middle_ours if middle_ours else None, False, 2),
+        (TIMES, lambda e: middle(e) / middle_ours if middle_ours else None, False, 2),
         ("files not read", failed, False, 0),
         ("words of pypdfium2 found", words, True, 3),
     ]
