@@ -358,7 +358,10 @@ class KnowledgeBase:
 
     def _document_text(self, document_id: str) -> str:
         with self._catalog.read() as connection:
-            return self._catalog.document_text(connection, document_id)
+            text = self._catalog.document_text(connection, document_id)
+            for start, end in reversed(self._catalog.hidden_spans(connection, document_id)):
+                text = text[:start] + text[end:]
+            return text
 
     def _languages(self) -> Mapping[str, float]:
         with self._catalog.read() as connection:

@@ -334,6 +334,11 @@ class Catalog:
             connection.execute(select(documents.c.text).where(documents.c.id == document_id)).scalar_one_or_none() or ""
         )
 
+    def hidden_spans(self, connection: Connection, document_id: str) -> list[tuple[int, int]]:
+        """Where the document's text is hidden from its readers, in order: never to be shown or quoted."""
+        elements = connection.execute(select(documents.c.elements).where(documents.c.id == document_id)).scalar()
+        return [(e["start"], e["end"]) for e in elements or () if e.get("hidden")]
+
     def live_keys(self, connection: Connection) -> Keys:
         return np.fromiter(connection.execute(select(chunks.c.key).order_by(chunks.c.key)).scalars(), dtype=np.int64)
 

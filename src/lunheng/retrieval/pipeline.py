@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from lunheng.catalog import Catalog, vectors
 from lunheng.catalog.schema import chunks as chunks_table
+from lunheng.chunking.splitting import trim
 from lunheng.config import RetrievalSettings
 from lunheng.errors import EmbedderMismatchError
 from lunheng.indexes.catch_up import VectorMirror
@@ -321,14 +322,21 @@ class Searcher:
         return hits
 
     def _widen(self, connection: Connection, hit: Hit, reach: int) -> Hit:
-        """The hit with its parent, its neighbours or its whole section, as one passage of the document."""
+        """The hit with its parent, its neighbours or its whole section, as one passage of the document, as far as no
+        hidden text stands between."""
         around = self._catalog.neighbours(connection, hit.chunk, reach) if reach else [hit.chunk]
         if self._settings.sections:
             around = [*around, *self._section(connection, hit.chunk)]
         spans = [(c.start, c.end) for c in around] + [c.metadata.parent for c in around if c.metadata.parent]
         start, end = min(s for s, _ in spans), max(e for _, e in spans)
-        text = self._catalog.document_text(connection, hit.chunk.metadata.document_id)[start:end]
-        return replace(hit, chunk=replace(hit.chunk, text=text, start=start, end=end))
+        if (start, end) == (hit.chunk.start, hit.chunk.end):
+            return hit
+        hidden = self._catalog.hidden_spans(connection, hit.chunk.metadata.document_id)
+        start = max([start, *(e for _, e in hidden if e <= hit.chunk.start)])
+        end = min([end, *(s for s, _ in hidden if s >= hit.chunk.end)])
+        text = self._catalog.document_text(connection, hit.chunk.metadata.document_id)
+        start, end = trim(text, start, end)
+        return replace(hit, chunk=replace(hit.chunk, text=text[start:end], start=start, end=end))
 
     def _section(self, connection: Connection, chunk: Chunk) -> list[Chunk]:
         """The chunks before and after ``chunk`` under the same headings, without a gap."""
