@@ -16,6 +16,8 @@ import pytest
 from lunheng.errors import LimitError, MissingExtraError, NoTextError, ParseError, UnsupportedFormatError
 from lunheng.parsing import ocr
 from lunheng.parsing.dispatch import parse_here
+from lunheng.parsing.ocr import OcrLine
+from lunheng.parsing.ocr_spaces import with_number_spaces
 from lunheng.parsing.ocr_upright import Placement, find_skew, turned, without_skew
 from lunheng.testing.fonts import embedded_font, picture_font
 from lunheng.testing.parser import check_content, check_damaged, check_document, check_garbled
@@ -127,6 +129,30 @@ def test_places_go_back_to_the_picture_as_it_was() -> None:
             assert box[2] - box[0] < 20 + 10 and box[3] - box[1] < 10 + 12
             x, y = placement.upright(70.0, 45.0)
             assert xs.min() < x < xs.max() and ys.min() < y < ys.max()
+
+
+@pytest.mark.parametrize(
+    ("drawn", "healed"),
+    [
+        ("第一章 总则", True),
+        ("第十二条　报销须在三个月内提交，逾期不予受理", True),
+        ("第三节 Travel 差旅", True),
+        ("第一章总则", False),
+        ("第二十一条规定的费用由部门承担", False),
+        ("第 三 章 附 则", False),  # spaced out
+        ("General rules 总则", False),
+    ],
+)
+def test_the_space_behind_a_chinese_number_is_seen(drawn: str, healed: bool) -> None:
+    from PIL import ImageDraw
+
+    for size in (20, 40):
+        image = picture((900, 80), {(30, 10): drawn}, size)
+        box = ImageDraw.Draw(image).textbbox((30, 10), drawn, font=picture_font(size))
+        line = OcrLine("".join(drawn.split()), tuple(map(float, box)), 0.9)
+        (found,) = with_number_spaces(np.asarray(image), [line])
+        number = drawn.split()[0]
+        assert found.text == (line.text.replace(number, f"{number} ", 1) if healed else line.text)
 
 
 @pytest.mark.parametrize("engine", ["rapidocr", TESSERACT])

@@ -17,7 +17,8 @@ import numpy as np
 from lunheng.errors import LimitError, NoTextError, ParseError, UnsupportedFormatError
 from lunheng.parsing.builder import DocumentBuilder, read_bytes
 from lunheng.parsing.ocr import REMEDY, Picture, engine_name, open_engine
-from lunheng.parsing.ocr_page import even_sizes, read_picture
+from lunheng.parsing.ocr_page import read_picture
+from lunheng.parsing.ocr_sizes import even_sizes
 from lunheng.parsing.pdf_layout import Line, page_lines
 from lunheng.parsing.pdf_structure import PagesAround, Structure
 from lunheng.types import Document, Limits

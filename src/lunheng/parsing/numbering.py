@@ -1,6 +1,6 @@
 """Headings by their numbers alone: 第三章, 第十二条, 一、, 1.2, Chapter 4, Article 5, Appendix B.
 
-Called by the PDF and plain text parsers, where no style says what a heading is.
+Called by the PDF and plain text parsers, where no style says what a heading is, and by recognition.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _RANKS = (
     re.compile(r"[一二三四五六七八九十]{1,3}[、．]"),
     re.compile(r"[（(][一二三四五六七八九十]{1,3}[）)]"),
 )
+_NUMBER = re.compile(rf"第\s*{_NUMERAL}\s*[编卷部篇章节条](?:之[一二三四五六七八九十]+)?")
 _LIST_CHINESE = re.compile(r"[一二三四五六七八九十]{1,3}[、．]")
 _START = frozenset("0123456789第一二三四五六七八九十PCAS")
 """What a numbered heading can begin with: most lines are told by their first character."""
@@ -77,6 +78,12 @@ def is_article(line: str) -> bool:
         return False
     rest = line[match.end() :]
     return not rest or (rest[0] in " \u3000:：" and sum(2 if "\u2e80" <= c <= "\uffef" else 1 for c in line) <= 40)
+
+
+def number_length(line: str) -> int:
+    """How many characters of a line are its number, of the kinds 第三章 and 第十二条; 0 without one."""
+    match = _NUMBER.match(line)
+    return match.end() if match else 0
 
 
 def heading_rank(line: str) -> int | None:

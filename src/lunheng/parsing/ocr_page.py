@@ -8,7 +8,6 @@ paragraphs, headings, tables) is then the same for recognised pages as for other
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -16,9 +15,10 @@ import numpy as np
 
 from lunheng.parsing.ocr import OcrEngine, OcrLine, Picture
 from lunheng.parsing.ocr_rules import picture_rules
+from lunheng.parsing.ocr_sizes import letter_width, line_size, usual_size
+from lunheng.parsing.ocr_spaces import with_number_spaces
 from lunheng.parsing.ocr_upright import Placement, find_quarters, find_skew, turned, without_skew
-from lunheng.parsing.pdf_glyphs import Segment, is_cjk
-from lunheng.parsing.pdf_layout import Line
+from lunheng.parsing.pdf_glyphs import Segment
 from lunheng.parsing.pdf_rows import Grid
 from lunheng.parsing.pdf_rules import Rules
 from lunheng.parsing.pdf_tables import Table, find_grids, take_tables, with_open_tables
@@ -33,15 +33,6 @@ SMALL_TEXT = 16.0
 USUAL_SIZE = 10.5
 PLAUSIBLE_SIZES = (5.0, 24.0)
 """Body text of other sizes, in points, means that the scale of the picture is not true."""
-EVEN = 0.17
-"""Sizes of one font differ by no more than this share, as they are measured from the boxes of lines."""
-APART = 1.12
-"""A step between two measured sizes that parts two fonts."""
-MIN_EMS = 1.5
-"""The length of fewer letters says nothing of their size."""
-_DESCENDERS = frozenset("gjpqyQ,;()[]{}|/$§")
-_SHORT = frozenset("acemnorsuvwxz")
-_MARKS = frozenset(".,:;'\"-–—_·…、。，")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +89,11 @@ def read_picture(picture: Picture, engine: OcrEngine, points_to_pixel: float | N
         picture, placement = turned(picture, quarters, placement)
         lines = engine.read(picture)
     lines = [line for line in lines if line.confidence >= MIN_CONFIDENCE]
-    if 0 < _usual_size(lines) < SMALL_TEXT and 2 * max(picture.shape) <= MAX_SIDE:
+    if 0 < usual_size(lines) < SMALL_TEXT and 2 * max(picture.shape) <= MAX_SIDE:
         picture, placement = _resized(picture, 2.0, placement)
         lines = [line for line in engine.read(picture) if line.confidence >= MIN_CONFIDENCE]
-    size = _usual_size(lines) or 20.0
+    lines = with_number_spaces(picture, lines)
+    size = usual_size(lines) or 20.0
     # The placement's own enlargement is part of the scale between the page and this picture.
     stretch = (abs(placement.matrix[0] * placement.matrix[4] - placement.matrix[1] * placement.matrix[3])) ** 0.5
     scale = unit * stretch
@@ -142,53 +134,9 @@ def _with_contrast(picture: Picture) -> Picture:
     return stretched
 
 
-def _usual_size(lines: list[OcrLine]) -> float:
-    """The font size, in pixels, that most of the text has; 0 without text."""
-    sizes = np.repeat([_size(line) for line in lines], [len(line.text) for line in lines])
-    return float(np.median(sizes)) if len(sizes) else 0.0
-
-
-def _size(line: OcrLine) -> float:
-    """The font size of a line, in pixels: from its length and the usual widths of its letters.
-
-    Boxes are closer to the truth in their length than in their height. Few letters, and letters set apart, are
-    measured by what their height reaches.
-    """
-    ems = sum(map(_width, line.text))
-    by_width = (line.bbox[2] - line.bbox[0]) / max(ems, 0.1)
-    by_height = _size_by_height(line)
-    return by_width if ems >= MIN_EMS and 0.5 * by_height < by_width < 1.8 * by_height else by_height
-
-
-def _width(letter: str) -> float:
-    """The usual width of a letter, in font sizes."""
-    if unicodedata.east_asian_width(letter) in "WF":
-        return 1.0
-    if letter in "ijlI.,:;'|!":
-        return 0.25
-    if letter in "frt()[]-/ ":
-        return 0.31
-    if letter in "mwMW@%":
-        return 0.85
-    return 0.68 if letter.isupper() else 0.55
-
-
-def _size_by_height(line: OcrLine) -> float:
-    height = line.bbox[3] - line.bbox[1]
-    letters = [c for c in line.text if c not in _MARKS and not c.isspace()]
-    if not letters:
-        return height
-    if any(is_cjk(c) for c in letters):
-        return height / 0.92
-    below = any(c in _DESCENDERS for c in line.text)
-    if all(c in _SHORT or c in _DESCENDERS for c in letters):
-        return height / (0.75 if below else 0.55)
-    return height / (0.97 if below else 0.77)
-
-
 def _segment(line: OcrLine, scale: float) -> Segment:
     x0, top, x1, bottom = _scaled(line.bbox, scale)
-    return Segment(line.text, x0, top, x1, bottom, _size(line) * scale, 0, confidence=line.confidence)
+    return Segment(line.text, x0, top, x1, bottom, line_size(line) * scale, 0, confidence=line.confidence)
 
 
 def _scaled(box: BBox, factor: float) -> BBox:
@@ -218,44 +166,9 @@ def _cut(segments: list[Segment], grids: list[Grid]) -> Iterable[Segment]:
 
 def _split_at(segment: Segment, place: float) -> int | None:
     """The character before which a border at ``place`` stands: at a space, if there is one near."""
-    widths = [_width(c) for c in segment.text]
+    widths = [letter_width(c) for c in segment.text]
     edges = segment.x0 + np.cumsum([0.0, *widths]) / sum(widths) * (segment.x1 - segment.x0)
     at = int(np.argmin(np.abs(edges - place)))
     near = [i for i in range(max(at - 3, 1), min(at + 4, len(segment.text))) if segment.text[i] == " "]
     at = min(near, key=lambda i: abs(edges[i] - place)) if near else at
     return at if segment.text[:at].strip() and segment.text[at:].strip() else None
-
-
-def even_sizes(lines: Iterable[Line]) -> None:
-    """Give recognised lines of one font the same size: what differs by little was only measured so.
-
-    Sizes near the usual one become it (that of the text layers, where a document has those too); larger and smaller
-    ones are gathered where a gap parts them.
-    """
-    plain = [line for line in lines if line.table is None]
-    read = sorted((line for line in plain if line.confidence is not None), key=lambda line: line.size)
-    if not read:
-        return
-    usual = _weighted_median(read)
-    layer = [line for line in plain if line.confidence is None]
-    if layer and abs(_weighted_median(layer) - usual) <= EVEN * usual:
-        usual = _weighted_median(layer)
-    groups: list[list[Line]] = []
-    for line in read:
-        near = abs(line.size - usual) <= EVEN * usual
-        if (
-            groups
-            and line.size <= APART * groups[-1][-1].size
-            and near == (abs(groups[-1][-1].size - usual) <= EVEN * usual)
-        ):
-            groups[-1].append(line)
-        else:
-            groups.append([line])
-    sizes = [usual if abs(g[-1].size - usual) <= EVEN * usual else _weighted_median(g) for g in groups]
-    for group, size in zip(groups, sizes, strict=True):
-        for line in group:
-            line.size = size
-
-
-def _weighted_median(lines: Iterable[Line]) -> float:
-    return float(np.median(np.repeat([line.size for line in lines], [len(line.text) for line in lines])))
