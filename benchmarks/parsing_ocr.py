@@ -104,7 +104,7 @@ def draw(language: str, columns: int = 1, rows: list[list[str]] | None = None) -
             Spacer(1, 12),
             Table(rows, style=[("GRID", (0, 0), (-1, -1), 0.7, black), ("FONT", (0, 0), (-1, -1), font)]),
         ]
-        truth += ["|".join(row) for row in rows]
+        truth += ["| " + " | ".join(row) + " |" for row in rows]
     file, gap = io.BytesIO(), 24.0
     width = (A4[0] - 120 - gap * (columns - 1)) / columns
     frames = [Frame(60 + i * (width + gap), 60, width, 440 if columns > 1 else 720, 0, 0, 0, 0) for i in range(columns)]

@@ -1,6 +1,6 @@
 """Straight rules in the picture of a page: the borders of its tables.
 
-Called by ``ocr_page``. An opening with a long thin line (Serra, 1982) leaves only what is dark without a break
+Called by ``ocr_page``, and by ``ocr_tesseract``, which takes them for letters. An opening with a long thin line (Serra, 1982) leaves only what is dark without a break
 over that length; letters are not, and photographs are too thick.
 """
 
@@ -24,9 +24,27 @@ def picture_rules(picture: Picture, line_height: float, scale: float) -> Rules:
     """The rules of an upright picture; their places are multiplied by ``scale``. ``line_height`` is in pixels."""
     dark = _dark(picture)
     length, thickness = max(int(MIN_LENGTH * line_height), 20), max(int(MAX_THICKNESS * line_height), 3)
-    level = _rules(dark, length, thickness, scale)
-    upright = _rules(np.ascontiguousarray(dark.T), length, thickness, scale)
+    level, upright = (
+        [Rule((first + last) / 2 * scale, left * scale, right * scale) for first, last, left, right in blocks]
+        for blocks in (_blocks(dark, length, thickness), _blocks(np.ascontiguousarray(dark.T), length, thickness))
+    )
     return Rules(merged(level), merged(upright), []) if (level and upright) or len(level) > 1 else Rules()
+
+
+def without_rules(picture: Picture, length: int, thickness: int) -> Picture:
+    """The picture with the rules, of at least this length and at most this thickness in pixels, painted over."""
+    dark = _dark(picture)
+    level = _blocks(dark, length, thickness)
+    upright = _blocks(np.ascontiguousarray(dark.T), length, thickness)
+    if not level and not upright:
+        return picture
+    clean = picture.copy()
+    paper = np.percentile(picture[::4, ::4].reshape(-1, 3), 90, axis=0).astype(np.uint8)
+    for first, last, left, right in level:
+        clean[max(first - 1, 0) : last + 2, left : right + 1] = paper
+    for first, last, top, bottom in upright:
+        clean[top : bottom + 1, max(first - 1, 0) : last + 2] = paper
+    return clean
 
 
 def _dark(picture: Picture) -> NDArray[np.bool_]:
@@ -39,8 +57,8 @@ def _dark(picture: Picture) -> NDArray[np.bool_]:
     return np.asarray(grey < total / span**2 - 25)
 
 
-def _rules(dark: NDArray[np.bool_], length: int, thickness: int, scale: float) -> list[Rule]:
-    """The level rules of ``dark``."""
+def _blocks(dark: NDArray[np.bool_], length: int, thickness: int) -> list[tuple[int, int, int, int]]:
+    """The level rules of ``dark``: first row, last row, start, end."""
     height, width = dark.shape
     if width <= length:
         return []
@@ -51,8 +69,7 @@ def _rules(dark: NDArray[np.bool_], length: int, thickness: int, scale: float) -
     sums = np.zeros((height, width + 1), dtype=np.int32)
     np.cumsum(thick, axis=1, out=sums[:, 1:])
     full = sums[:, length:] - sums[:, :-length] >= 0.97 * length
-    rules: list[Rule] = []
-    blocks: list[tuple[int, int, int, int]] = []  # first row, last row, start, end
+    blocks: list[tuple[int, int, int, int]] = []
     for y in np.flatnonzero(full.any(axis=1)).tolist():
         edges = np.flatnonzero(np.diff(np.concatenate(([False], full[y], [False])).astype(np.int8)))
         for start, end in edges.reshape(-1, 2).tolist():
@@ -65,7 +82,5 @@ def _rules(dark: NDArray[np.bool_], length: int, thickness: int, scale: float) -
                 blocks.append((y, y, start, end))
         if len(blocks) > MAX_RULES:
             return []
-    for first, last, left, right in blocks:
-        if last - first - 1 <= thickness:  # a row more on each side is from the thickening
-            rules.append(Rule((first + last) / 2 * scale, left * scale, right * scale))
-    return rules
+    # A row more on each side is from the thickening.
+    return [block for block in blocks if block[1] - block[0] - 1 <= thickness]

@@ -15,10 +15,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from statistics import median
 
+import numpy as np
+
 from lunheng.errors import ParseError
 from lunheng.parsing.ocr import OcrLine, Picture
+from lunheng.parsing.ocr_rules import without_rules
 from lunheng.parsing.pdf_glyphs import is_cjk
-from lunheng.types import BBox
 
 LANGUAGES = ("chi_sim", "eng")
 """In this order: with English first it takes some Chinese lines for noise."""
@@ -28,8 +30,18 @@ WIDE_GAP = 1.0
 """Words so far apart, in line heights, stand in two columns or cells."""
 SECONDS = 120.0
 """No page takes so long."""
+DOUBTFUL = 0.85
+"""Lines that are read right have more confidence: others are read again by themselves, in one language alone."""
+RULE_LENGTH, RULE_THICKNESS = 150, 12
+"""In pixels, at 200 dpi: no stroke of a letter in a text is as long."""
+MARGIN = 20
+WHOLE_PAGE, ONE_BLOCK = "3", "6"
+"""Its modes of layout."""
 _BETWEEN_CHINESE = re.compile(r"(?<=[\u3400-\u9fff]) ?([;:?!]) ?(?=[\u3400-\u9fff])")
 """It takes the marks of Chinese sentences for the narrow ones."""
+_OPENING = re.compile(r"(?<=[\u3000-\u303f\u3400-\u9fff]) \( ?")
+_CLOSING = re.compile(r"(?<=\S) \) ?(?=[\u3000-\u303f\u3400-\u9fff\uff00-\uffef])|(?<=[\u3400-\u9fff]) \)")
+"""And the wide brackets too: narrow ones do not stand apart."""
 WORD = "5"
 """The level of words in its TSV."""
 
@@ -60,17 +72,48 @@ class TesseractEngine:
 
     def read(self, picture: Picture) -> list[OcrLine]:
         """Raises ParseError where the program fails or hangs."""
-        height, width = picture.shape[:2]
-        if min(height, width) < 8:
+        if min(picture.shape[:2]) < 8:
             return []
-        ppm = b"P6 %d %d 255\n" % (width, height) + picture.tobytes()
-        lines = _read(ppm, self._languages)
-        glued = [line for line in lines if _is_glued(line.text)]
-        if not glued or len(self._languages) < 2:
+        picture = without_rules(picture, RULE_LENGTH, RULE_THICKNESS)
+        lines = _read(picture, self._languages)
+        if len(self._languages) < 2:
             return lines
-        english = [line for line in _read(ppm, ["eng"]) if any(_overlap(line.bbox, g.bbox) for g in glued)]
-        kept = [line for line in lines if line not in glued or not any(_overlap(line.bbox, e.bbox) for e in english)]
-        return [*kept, *(line for line in english if not any(_overlap(line.bbox, k.bbox) for k in kept))]
+        english = [o for o in lines if _is_glued(o.text) or (o.confidence < DOUBTFUL and not any(map(is_cjk, o.text)))]
+        lines = _read_again(picture, lines, english, "eng")
+        if any(is_cjk(c) for line in lines for c in line.text):
+            lines = _read_again(picture, lines, [line for line in lines if line.confidence < DOUBTFUL], "chi_sim")
+        return lines
+
+
+def _read_again(picture: Picture, lines: list[OcrLine], again: list[OcrLine], language: str) -> list[OcrLine]:
+    """``lines``, those of ``again`` as read in one language alone where that is surer."""
+    if not again:
+        return lines
+    strips = []
+    for line in again:
+        x0, top, x1, bottom = (int(v) for v in line.bbox)
+        pad = (bottom - top) // 4 + 2
+        strips.append(picture[max(top - pad, 0) : bottom + pad, max(x0 - pad, 0) : x1 + pad])
+    sheet = np.full(
+        (sum(len(s) + MARGIN for s in strips) + MARGIN, max(s.shape[1] for s in strips) + 2 * MARGIN, 3), 255
+    )
+    sheet = sheet.astype(np.uint8)
+    places, y = [], MARGIN
+    for strip in strips:
+        sheet[y : y + len(strip), MARGIN : MARGIN + strip.shape[1]] = strip
+        places.append((y, y + len(strip)))
+        y += len(strip) + MARGIN
+    found = _read(sheet, [language], ONE_BLOCK)
+    better = {}
+    for line, (top, bottom) in zip(again, places, strict=True):
+        parts = sorted((f for f in found if top <= (f.bbox[1] + f.bbox[3]) / 2 <= bottom), key=lambda f: f.bbox[0])
+        if not parts:
+            continue
+        text = " ".join(part.text for part in parts)
+        confidence = sum(p.confidence * len(p.text) for p in parts) / sum(len(p.text) for p in parts)
+        if confidence > line.confidence or _is_glued(line.text):
+            better[id(line)] = OcrLine(text, line.bbox, confidence)
+    return [better.get(id(line), line) for line in lines]
 
 
 def _is_glued(text: str) -> bool:
@@ -79,16 +122,10 @@ def _is_glued(text: str) -> bool:
     return latin and any(c.isalpha() for c in text) and sum(map(len, words)) > LONG_WORDS * len(words)
 
 
-def _overlap(a: BBox, b: BBox) -> bool:
-    """Whether at least half of the smaller box lies in the other."""
-    across, down = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if across <= 0 or down <= 0:
-        return False
-    return across * down >= 0.5 * min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
-
-
-def _read(ppm: bytes, languages: list[str]) -> list[OcrLine]:
-    out = _run("stdin", "stdout", "-l", "+".join(languages), "--psm", "3", "--dpi", "200", "tsv", given=ppm)
+def _read(picture: Picture, languages: list[str], layout: str = WHOLE_PAGE) -> list[OcrLine]:
+    height, width = picture.shape[:2]
+    ppm = b"P6 %d %d 255\n" % (width, height) + picture.tobytes()
+    out = _run("stdin", "stdout", "-l", "+".join(languages), "--psm", layout, "--dpi", "200", "tsv", given=ppm)
     rows: dict[tuple[str, ...], list[_Word]] = defaultdict(list)
     for row in out.splitlines()[1:]:
         fields = row.split("\t")
@@ -125,10 +162,15 @@ def _line(words: list[_Word]) -> OcrLine:
     if bottoms[-1] - tops[0] > 1.5 * (max(w.x1 for w in words) - min(w.x0 for w in words)):
         spare = 0  # a line on its side
     return OcrLine(
-        _BETWEEN_CHINESE.sub(lambda mark: chr(ord(mark[1]) + 0xFEE0), text),
+        _with_wide_marks(text),
         (min(w.x0 for w in words), tops[spare], max(w.x1 for w in words), bottoms[-1 - spare]),
         sum(w.confidence * len(w.text) for w in words) / letters,
     )
+
+
+def _with_wide_marks(text: str) -> str:
+    text = _BETWEEN_CHINESE.sub(lambda mark: chr(ord(mark[1]) + 0xFEE0), text)
+    return _CLOSING.sub("）", _OPENING.sub("（", text))
 
 
 @functools.cache
