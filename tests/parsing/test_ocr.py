@@ -372,3 +372,31 @@ def test_pictures_in_office_documents(suffix: str, tmp_path: Path) -> None:
     assert [e.is_ocr for e in figures] == [True, True] and all(e.ocr_confidence for e in figures)
     assert all("静置过夜的雨水" in e.text and "red lamp" in e.text for e in figures)
     assert not document.warnings
+
+
+@pytest.mark.parametrize("caption", ["图 {} 清洗规则", "Figure {}. The rules"])
+def test_figures_of_a_pdf(caption: str, tmp_path: Path) -> None:
+    """Pictures with captions are read, so many; where the text of the page stands in one, it is not."""
+    from reportlab.lib.utils import ImageReader
+    from reportlab.pdfgen.canvas import Canvas
+
+    image = ImageReader(picture((480, 160), {(20, 30): "静置过夜的雨水", (20, 80): "Bring a red lamp."}, 32))
+    canvas = Canvas(str(tmp_path / "figures.pdf"))
+    canvas.setFont(embedded_font(), 10)
+    for i in range(6):
+        canvas.drawString(60, 790 - 15 * i, "镜面每七个星期清洗一次。 The mirrors are washed every seven weeks.")
+    for i in range(3):
+        canvas.drawImage(image, 60, 600 - 150 * i, 240, 80)
+        canvas.drawString(60, 586 - 150 * i, caption.format(i + 1))
+    canvas.drawString(150, 340, "what the layer says")
+    canvas.save()
+    path = tmp_path / "figures.pdf"
+    document = parse_here(path, Limits(ocr_figures=1), "rapidocr")
+    check_document(document)
+    captions = [caption.format(i + 1) for i in range(3)]
+    first, second, third = (e for e in document.elements if e.kind == "figure")
+    assert [first.caption, second.caption, third.caption] == captions
+    assert "静置过夜的雨水" in first.text and "red lamp" in first.text and first.is_ocr and first.ocr_confidence
+    assert second.text == captions[1] and not second.is_ocr and ["only 1 " in w for w in document.warnings] == [True]
+    assert third.text == captions[2] and not third.is_ocr
+    assert [e.text for e in parse(path).elements if e.kind == "figure"] == captions

@@ -17,7 +17,7 @@ from lunheng.parsing.ocr import OcrEngine, OcrLine, Picture
 from lunheng.parsing.ocr_rules import picture_rules
 from lunheng.parsing.ocr_sizes import letter_width, line_size, usual_size
 from lunheng.parsing.ocr_spaces import with_number_spaces
-from lunheng.parsing.ocr_upright import Placement, find_quarters, find_skew, turned, without_skew
+from lunheng.parsing.ocr_upright import Placement, find_quarters, find_skew, is_on_side, turned, without_skew
 from lunheng.parsing.pdf_glyphs import Segment
 from lunheng.parsing.pdf_rows import Grid
 from lunheng.parsing.pdf_rules import Rules
@@ -84,6 +84,8 @@ def read_picture(picture: Picture, engine: OcrEngine, points_to_pixel: float | N
     picture = _with_contrast(picture)
     if skew := find_skew(picture):
         picture, placement = without_skew(picture, skew, placement)
+    if is_on_side(picture):
+        picture, placement = turned(picture, 1, placement)
     lines = engine.read(picture)
     if quarters := find_quarters(picture, lines, engine):
         picture, placement = turned(picture, quarters, placement)

@@ -32,6 +32,8 @@ SECONDS = 120.0
 """No page takes so long."""
 DOUBTFUL = 0.85
 """Lines that are read right have more confidence: others are read again by themselves, in one language alone."""
+HOPELESS = 0.55
+"""A page with less stands on its head, or has no text."""
 RULE_LENGTH, RULE_THICKNESS = 150, 12
 """In pixels, at 200 dpi: no stroke of a letter in a text is as long."""
 MARGIN = 20
@@ -76,7 +78,7 @@ class TesseractEngine:
             return []
         picture = without_rules(picture, RULE_LENGTH, RULE_THICKNESS)
         lines = _read(picture, self._languages)
-        if len(self._languages) < 2:
+        if len(self._languages) < 2 or _confidence(lines) < HOPELESS:
             return lines
         english = [o for o in lines if _is_glued(o.text) or (o.confidence < DOUBTFUL and not any(map(is_cjk, o.text)))]
         lines = _read_again(picture, lines, english, "eng")
@@ -110,10 +112,15 @@ def _read_again(picture: Picture, lines: list[OcrLine], again: list[OcrLine], la
         if not parts:
             continue
         text = " ".join(part.text for part in parts)
-        confidence = sum(p.confidence * len(p.text) for p in parts) / sum(len(p.text) for p in parts)
+        confidence = _confidence(parts)
         if confidence > line.confidence or _is_glued(line.text):
             better[id(line)] = OcrLine(text, line.bbox, confidence)
     return [better.get(id(line), line) for line in lines]
+
+
+def _confidence(lines: list[OcrLine]) -> float:
+    """By letters; 0 without any."""
+    return sum(line.confidence * len(line.text) for line in lines) / max(sum(len(line.text) for line in lines), 1)
 
 
 def _is_glued(text: str) -> bool:

@@ -14,8 +14,10 @@ from typing import Any
 
 from lunheng.errors import EncryptedError, LimitError, ParseError
 from lunheng.parsing.builder import DocumentBuilder, read_bytes
+from lunheng.parsing.ocr_figures import FigureReader
 from lunheng.parsing.ocr_sizes import even_sizes
 from lunheng.parsing.office import meaningful_title
+from lunheng.parsing.pdf_figures import figure_source
 from lunheng.parsing.pdf_fonts import install_blank_font
 from lunheng.parsing.pdf_headings import squeezed
 from lunheng.parsing.pdf_layout import Line, page_lines, put_links
@@ -48,10 +50,13 @@ class PdfParser:
             lines, around = self._read_pages(pdf, builder, limits)
             even_sizes(lines)
             lines = without_running_lines(lines, around.heights, body_size(lines))
-            outline = _outline_levels(pdf)
+            figures = FigureReader(self._ocr, limits)
+            around.read_figure = figure_source(pdf, figures, limits.max_pixels)
+            Structure(lines, _outline_levels(pdf), builder, around).write()
         finally:
             pdf.close()
-        Structure(lines, outline, builder, around).write()
+        for warning in figures.warnings:
+            builder.warn(warning)
         return builder.build()
 
     def _read_pages(self, pdf: Any, builder: DocumentBuilder, limits: Limits) -> tuple[list[Line], PagesAround]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from lunheng.parsing.builder import DocumentBuilder
+from lunheng.parsing.ocr_figures import FigureText
 from lunheng.parsing.pdf_captions import figure_captions, table_captions
 from lunheng.parsing.pdf_headings import Headings, size_bucket
 from lunheng.parsing.pdf_layout import Line, is_bullet, join_lines, mean_confidence, split_bullet, starts_paragraph
@@ -39,6 +40,8 @@ class PagesAround:
     """Of recognised pages: where a box of the upright page stands on the page."""
     pictures: dict[int, tuple[BBox, ...]] = field(default_factory=dict)
     """The boxes of images and drawings, where the page has any."""
+    read_figure: Callable[[int, BBox], FigureText] = field(default=lambda page, box: FigureText())
+    """The text in a picture, by its page and box."""
 
 
 class Structure:
@@ -64,6 +67,7 @@ class Structure:
         self._headings = Headings(self._lines, outline, self._body)
         self._builder = builder
         self._places = pages.places
+        self._read_figure = pages.read_figure
         self._pitch = _usual_pitch(self._lines)
 
     def write(self) -> None:
@@ -111,18 +115,7 @@ class Structure:
         if first.table is not None:
             self._write_table(first)
         elif id(first) in self._figures:
-            confidence = mean_confidence(block)
-            _, box = self._figures[id(first)]
-            self._builder.add(
-                "figure",
-                text,
-                page=first.page,
-                bbox=box,
-                caption=text,
-                is_ocr=confidence is not None,
-                ocr_confidence=confidence,
-                links=_links(block),
-            )
+            self._write_figure(block, text)
         elif level is not None:
             confidence = mean_confidence(block)
             self._builder.heading(
@@ -135,6 +128,28 @@ class Structure:
             )
         else:
             self._write_text("paragraph", block, text)
+
+    def _write_figure(self, block: list[Line], caption: str) -> None:
+        """A figure with its caption, and with what is recognised in it where no text of the page stands in its box."""
+        page, (_, box) = block[0].page, self._figures[id(block[0])]
+        x0, top, x1, bottom = box
+        has_text = any(
+            x0 <= (line.x0 + line.x1) / 2 <= x1 and top <= (line.top + line.bottom) / 2 <= bottom
+            for line in self._lines
+            if line.page == page
+        )
+        found = FigureText() if has_text or page in self._places else self._read_figure(page, box)
+        confidence = found.confidence or mean_confidence(block)
+        self._builder.add(
+            "figure",
+            f"{caption}\n{found.text}" if found.text else caption,
+            page=page,
+            bbox=box,
+            caption=caption,
+            is_ocr=confidence is not None,
+            ocr_confidence=confidence,
+            links=_links(block),
+        )
 
     def _write_text(self, kind: ElementKind, block: list[Line], text: str, role: ElementRole = "body") -> None:
         confidence = mean_confidence(block)
