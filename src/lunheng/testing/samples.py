@@ -275,15 +275,13 @@ def make_picture(folder: Path, story: Story, suffix: str = "png") -> Sample:
     for i, text in enumerate(lines):
         pen.text((40, 170 + 36 * i), text.strip(), font=body, fill="black")
     image.save(path)
-    # Recognition leaves out the space between Chinese characters.
-    shown = "".join(heading.split()) if story.language == "zh" else heading
     return Sample(
         path,
         {"jpg": "jpeg", "tif": "tiff"}.get(suffix, suffix),
         story.language,
         phrases=paragraphs[:1],
-        headings=(story.title, shown),
-        nested=((story.title, shown),),
+        headings=(story.title, heading),
+        nested=((story.title, heading),),
         pages=((paragraphs[0], 1),),
     )
 
