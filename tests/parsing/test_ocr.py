@@ -201,6 +201,29 @@ def test_ruled_tables(engine: str, tmp_path: Path) -> None:
     assert note.kind == "paragraph" and "检修" in note.text
 
 
+@needs_tesseract
+def test_tesseract_reads_short_chinese_cells_again(tmp_path: Path) -> None:
+    """With two languages at hand it takes some for English, and the borders beside them for letters."""
+    from PIL import ImageDraw
+
+    rows = [("餐费", "8,679.72", "预算 C"), ("部门", "1,918.06", "凭证 D"), ("差旅", "9,640.01", "审批 A")]
+    image = picture(
+        (460, 250), {(30 + 145 * c, 27 + 50 * r): cell for r, row in enumerate(rows) for c, cell in enumerate(row)}, 29
+    )
+    pen = ImageDraw.Draw(image)
+    for i in range(4):
+        pen.line((15, 20 + 50 * i, 450, 20 + 50 * i), fill="black", width=2)
+        pen.line((15 + 145 * i, 20, 15 + 145 * i, 170), fill="black", width=2)
+    pen.text((20, 200), "费用报销制度（2025 版）的附表", font=picture_font(29), fill="black")
+    image.save(tmp_path / "cells.png")
+    table, note = parse(tmp_path / "cells.png", "tesseract").elements
+    assert note.text == "费用报销制度（2025 版）的附表"
+    found = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.text.splitlines() if "--" not in line
+    ]
+    assert found == [list(row) for row in rows]
+
+
 def test_a_thin_layer_is_kept_and_the_picture_read(tmp_path: Path) -> None:
     image = picture((800, 400), {(60, 80): "The large mirror is washed", (60, 130): "每七个星期用雨水清洗一次。"}, 32)
     # What the layer says stands where the picture is white, as a stamp that a program added.

@@ -24,6 +24,8 @@ Picture = NDArray[np.uint8]
 
 ENGINES = ("rapidocr", "tesseract")
 """In the order in which ``auto`` prefers them."""
+MARGIN = 20
+"""Pixels of white around strips that are read together."""
 REMEDY = "run: pip install 'lunheng[ocr]' (or install the program tesseract)"
 
 
@@ -71,6 +73,18 @@ def engine_name(setting: str) -> str | None:
 
 def _installed(name: str) -> bool:
     return (importlib.util.find_spec(name) if name == "rapidocr" else shutil.which(name)) is not None
+
+
+def stacked(strips: list[Picture]) -> tuple[Picture, list[tuple[int, int]]]:
+    """Strips of a picture below one another on white, so that they are read at once; the top and bottom of each."""
+    width = max(strip.shape[1] for strip in strips)
+    sheet = np.full((sum(len(s) + MARGIN for s in strips) + MARGIN, width + 2 * MARGIN, 3), 255, dtype=np.uint8)
+    places, y = [], MARGIN
+    for strip in strips:
+        sheet[y : y + len(strip), MARGIN : MARGIN + strip.shape[1]] = strip
+        places.append((y, y + len(strip)))
+        y += len(strip) + MARGIN
+    return sheet, places
 
 
 @functools.cache

@@ -15,10 +15,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from statistics import median
 
-import numpy as np
-
 from lunheng.errors import ParseError
-from lunheng.parsing.ocr import OcrLine, Picture
+from lunheng.parsing.ocr import OcrLine, Picture, stacked
 from lunheng.parsing.ocr_rules import without_rules
 from lunheng.parsing.pdf_glyphs import is_cjk
 
@@ -36,7 +34,6 @@ HOPELESS = 0.55
 """A page with less stands on its head, or has no text."""
 RULE_LENGTH, RULE_THICKNESS = 150, 12
 """In pixels, at 200 dpi: no stroke of a letter in a text is as long."""
-MARGIN = 20
 WHOLE_PAGE, ONE_BLOCK = "3", "6"
 """Its modes of layout."""
 _BETWEEN_CHINESE = re.compile(r"(?<=[\u3400-\u9fff]) ?([;:?!]) ?(?=[\u3400-\u9fff])")
@@ -96,15 +93,7 @@ def _read_again(picture: Picture, lines: list[OcrLine], again: list[OcrLine], la
         x0, top, x1, bottom = (int(v) for v in line.bbox)
         pad = (bottom - top) // 4 + 2
         strips.append(picture[max(top - pad, 0) : bottom + pad, max(x0 - pad, 0) : x1 + pad])
-    sheet = np.full(
-        (sum(len(s) + MARGIN for s in strips) + MARGIN, max(s.shape[1] for s in strips) + 2 * MARGIN, 3), 255
-    )
-    sheet = sheet.astype(np.uint8)
-    places, y = [], MARGIN
-    for strip in strips:
-        sheet[y : y + len(strip), MARGIN : MARGIN + strip.shape[1]] = strip
-        places.append((y, y + len(strip)))
-        y += len(strip) + MARGIN
+    sheet, places = stacked(strips)
     found = _read(sheet, [language], ONE_BLOCK)
     better = {}
     for line, (top, bottom) in zip(again, places, strict=True):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lunheng.parsing.ocr import OcrEngine, OcrLine, Picture
+from lunheng.parsing.ocr import OcrEngine, OcrLine, Picture, stacked
 from lunheng.types import BBox
 
 MAX_SKEW = 12.0
@@ -181,13 +181,7 @@ def _sample(picture: Picture, boxes: list[BBox], on_side: bool) -> Picture:
         pad = int(0.3 * min(x1 - x0, bottom - top)) + 2
         strip = picture[max(int(top) - pad, 0) : int(bottom) + pad, max(int(x0) - pad, 0) : int(x1) + pad]
         strips.append(np.rot90(strip) if on_side else strip)
-    width = max(s.shape[1] for s in strips) + 40
-    sample = np.full((sum(s.shape[0] + 20 for s in strips) + 20, width, 3), 255, dtype=np.uint8)
-    y = 20
-    for strip in strips:
-        sample[y : y + strip.shape[0], 20 : 20 + strip.shape[1]] = strip
-        y += strip.shape[0] + 20
-    return sample
+    return stacked(strips)[0]
 
 
 def _evidence(lines: list[OcrLine]) -> float:
