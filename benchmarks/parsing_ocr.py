@@ -262,8 +262,7 @@ def report(pages: list[str]) -> None:
                 f"Pages drawn from the example handbook ({data}): A4, 10.5 points, {DPI} dpi, as JPEG pictures without a "
                 "text layer. *Degraded* is 150 dpi, tilted by 0.8 degrees, blurred, noisy, JPEG at 40. Similarity is that of "
                 "all letters in their reading order, spaces and the signs of Markdown left out on both sides; CPU-s are the "
-                "seconds of CPU for a page through the whole parser, the engine's models loaded. Code: "
-                f"{', '.join(f'{e} {code_digest(e)}' for e in known)}.",
+                "seconds of CPU for a page through the whole parser, the engine's models loaded.",
                 table(header, rows),
                 f"Below {ACCEPTED}: {', '.join(low)}." if low else f"Every page is at {ACCEPTED} or above.",
             ]
