@@ -57,6 +57,8 @@ class ModelSettings(_Section):
     """``default``, ``none``, a registry name, or ``package.module:Name``."""
     llm_endpoint: EndpointSettings | None = None
     embedder_endpoint: EndpointSettings | None = None
+    vision_endpoint: EndpointSettings | None = None
+    """A model that reads pictures, for ``parsing.describe_figures``."""
     registry: Path | None = None
     """A models.toml of your own, laid over the one in the package."""
     places: tuple[Place, ...] = ("folder", "package", "hub", "modelscope", "url")
@@ -148,6 +150,8 @@ class ParsingSettings(_Section):
     wide_sheet_columns: int = _LIMITS.wide_sheet_columns
     ocr_figures: int = Field(_LIMITS.ocr_figures, ge=0)
     """How many pictures in a document are recognised; 0: none."""
+    describe_figures: int = Field(_LIMITS.describe_figures, ge=0)
+    """How many pictures of a document are described by ``models.vision_endpoint``; 0: none."""
     ocr: Literal["auto", "off", "rapidocr", "tesseract"] = "auto"
     """Which engine recognises pages without a text layer, and pictures; ``auto``: the first that is installed."""
 

@@ -25,6 +25,7 @@ from lunheng.indexes.filters import Filter, check_fields, parse_filter, to_sql
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest import files, maintenance
 from lunheng.ingest.backup import CATALOG_NAME
+from lunheng.ingest.figures import with_descriptions
 from lunheng.ingest.migrate_embedder import migrate
 from lunheng.ingest.pipeline import IngestReport, ItemReport, Overrides, Pipeline, Progress
 from lunheng.models import load_embedder
@@ -165,10 +166,12 @@ class KnowledgeBase:
     ) -> list[ItemReport]:
         embedder = self.embedder
         settings = self.settings
+        describer = self._parts.describer()
         fingerprint = content_id(
             parsing_fingerprint(settings.parsing),
             chunking_fingerprint(settings.chunking, embedder.window),
             embedder.fingerprint,
+            describer.fingerprint if describer is not None else "",
         )
         if self._parts.remembered is None:
             name = self._parts.embedder_name()
@@ -180,7 +183,7 @@ class KnowledgeBase:
         pipeline = Pipeline(
             self._catalog,
             self._lexical,
-            lambda path: parse_file(path, settings.parsing),
+            lambda path: with_descriptions(parse_file(path, settings.parsing), describer),
             make_chunker(settings.chunking, embedder.tokenizer, embedder.window, embedder, self._parts.llm),
             self._parts.passages(),
             fingerprint,

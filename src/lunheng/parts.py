@@ -16,8 +16,9 @@ from lunheng.errors import EmbedderMismatchError
 from lunheng.indexes.catch_up import VectorMirror
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest.embedding import PassageEmbedder
-from lunheng.models import load_embedder, load_llm, load_reranker
-from lunheng.protocols import LLM, Embedder, Reranker, TokenEmbedder
+from lunheng.ingest.figures import CachedDescriber
+from lunheng.models import load_describer, load_embedder, load_llm, load_reranker
+from lunheng.protocols import LLM, Describer, Embedder, Reranker, TokenEmbedder
 from lunheng.retrieval.late_interaction import TokenCodec
 from lunheng.retrieval.pipeline import Searcher
 from lunheng.retrieval.reranking import EvidenceReranker
@@ -48,6 +49,7 @@ class Parts:
         self._embedder: Embedder | None = None
         self._passages: PassageEmbedder | None = None
         self._llm: CachedLLM | None = None
+        self._describer: CachedDescriber | None = None
         self._mirror: VectorMirror | None = None
         self._searcher: Searcher | None = None
         with catalog.read() as connection:
@@ -114,6 +116,14 @@ class Parts:
                 self._llm = CachedLLM(found, _Completions(self._catalog)) if found is not None else None
             return self._llm
 
+    def describer(self) -> Describer | None:
+        """What describes pictures, remembering what it said; None where the settings ask for none."""
+        with self._guard:
+            if self._describer is None:
+                found = load_describer(self._settings.models, self._settings.parsing.describe_figures)
+                self._describer = CachedDescriber(found, _Completions(self._catalog)) if found is not None else None
+            return self._describer
+
     def reranker(self) -> Reranker | EvidenceReranker | None:
         """By default the one that needs no model but the embedder's token vectors."""
         if self._given_reranker is not None:
@@ -158,7 +168,9 @@ class Parts:
                 self._mirror.close()
             if self._llm is not None and self._given_llm is None:
                 self._llm.close()
-            self._mirror = self._llm = self._searcher = None
+            if self._describer is not None:
+                self._describer.close()
+            self._mirror = self._llm = self._describer = self._searcher = None
 
 
 def passage_embedder(embedder: Embedder) -> PassageEmbedder:

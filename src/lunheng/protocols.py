@@ -136,6 +136,20 @@ class LLM(Protocol):
 
 
 @runtime_checkable
+class Describer(Protocol):
+    """A vision model that says in words what a picture shows."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the descriptions may."""
+        ...
+
+    def describe(self, jpeg: bytes, context: str, language: str) -> str:
+        """A few sentences in ``language`` (zh, en ...); ``context`` is what the document says around the picture."""
+        ...
+
+
+@runtime_checkable
 class VectorIndex(Protocol):
     """A derived index of vectors by integer key (the catalog's chunk key).
 

@@ -84,6 +84,17 @@ class Element:
     role: ElementRole = "body"
     links: tuple[tuple[str, str], ...] = ()
     """Hyperlinks in the text: (the words that are linked, the target as written); never fetched."""
+    description: str | None = None
+    """What a vision model says of a figure, on one line. It is not the document's: no text, no offset, never quoted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture inside a document, on its way from the parser to a ``Describer``; it is never stored."""
+
+    element: int
+    """The position of its figure in the document's ``elements``."""
+    jpeg: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +122,8 @@ class Document:
     warnings: tuple[str, ...] = ()
     inferred: tuple[str, ...] = ()
     """Fields that the file itself does not give, and that were taken from the file system."""
+    pictures: tuple[Picture, ...] = ()
+    """Those to be described, where parsing.describe_figures asks for them; each stands at one figure."""
 
     @property
     def id(self) -> str:
@@ -339,6 +352,8 @@ class Limits:
     """A sheet with more columns is read by row, as ``header: value`` records; 0: never."""
     ocr_figures: int = 0
     """So many pictures inside a document are recognised; 0: none."""
+    describe_figures: int = 0
+    """So many pictures of a document are handed over, to be described by a vision model; 0: none."""
 
 
 def to_jsonable(value: Any) -> Any:

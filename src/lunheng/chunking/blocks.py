@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lunheng.chunking.assembly import PREFIX_SHARE, Assembler, Draft
+from lunheng.chunking.assembly import PREFIX_SHARE, Assembler, Draft, shortened
 from lunheng.chunking.splitting import split_span
 from lunheng.types import Element
 
 MIN_ROW_SHARE = 2
 """A header that leaves less than half of the budget to the rows is not repeated."""
+
+DESCRIPTION_SHARE = 2
+"""A description takes at most half of what its caption and headings leave: the figure's own text has the other."""
+DESCRIPTION_LABELS = {"zh": "图片描述：", "en": "Picture description: "}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +59,27 @@ def _without_trailing_headings(elements: tuple[Element, ...], first: int, last: 
 
 
 def special_drafts(assembler: Assembler, block: Block) -> Iterator[Draft]:
-    """The drafts of a table, code or figure block."""
+    """The drafts of a table, code or figure block; what is said of a figure stands before its first part."""
     elements = assembler.document.elements
     start, end = elements[block.first].start, elements[block.last - 1].end
     if block.kind == "table":
         yield from table_drafts(assembler, start, elements[block.last - 1])
         return
     caption = caption_of(assembler, elements[block.last - 1])
-    for span in split_span(assembler.tokens, start, end, assembler.budget(start, caption)):
-        yield Draft(*span, block.kind, caption)
+    header = with_description(assembler, start, caption, elements[block.last - 1])
+    for span in split_span(assembler.tokens, start, end, assembler.budget(start, header)):
+        yield Draft(*span, block.kind, header)
+        header = caption
+
+
+def with_description(assembler: Assembler, start: int, caption: str, element: Element) -> str:
+    """``caption`` and below it what a vision model says of a figure, marked as that, within half of what is left."""
+    if not element.description:
+        return caption
+    label = DESCRIPTION_LABELS.get(assembler.document.language, DESCRIPTION_LABELS["en"])
+    allowed = assembler.budget(start, caption) // DESCRIPTION_SHARE
+    line = shortened(label + element.description, assembler.tokens.tokenizer, allowed)
+    return f"{caption}\n{line}" if caption and line else caption or line
 
 
 def caption_of(assembler: Assembler, element: Element) -> str:

@@ -35,7 +35,8 @@ def chunk(
     """Show how a file is cut into chunks, by which strategy and why."""
     from lunheng.cli.chunk_view import show_comparison, show_text
     from lunheng.config import Settings
-    from lunheng.models import load_embedder
+    from lunheng.ingest.figures import with_descriptions
+    from lunheng.models import load_describer, load_embedder
     from lunheng.parsing import parse_file
 
     if compare and strategy is not None:
@@ -45,7 +46,8 @@ def chunk(
         settings = _with(settings, "size", size)
     if strategy is not None:
         settings = _with(settings, "strategy", strategy)
-    document = parse_file(file, settings.parsing)
+    describer = load_describer(settings.models, settings.parsing.describe_figures)
+    document = with_descriptions(parse_file(file, settings.parsing), describer)
     embedder = load_embedder(settings.models)
     if compare:
         compared = _compare(document, settings, embedder, as_json)

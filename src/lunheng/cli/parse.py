@@ -21,12 +21,16 @@ def parse(
 ) -> None:
     """Show what is read from a file: its structure, text and properties."""
     from lunheng.config import Settings
+    from lunheng.ingest.figures import with_descriptions
+    from lunheng.models import load_describer
     from lunheng.parsing import parse_file
     from lunheng.parsing.export import document_json, document_markdown
 
     if markdown and as_json:
         raise typer.BadParameter("goes without --json: one form at a time", param_hint="--markdown")
-    document = parse_file(file, Settings.load().parsing)
+    settings = Settings.load()
+    describer = load_describer(settings.models, settings.parsing.describe_figures)
+    document = with_descriptions(parse_file(file, settings.parsing), describer)
     if as_json:
         print_json(document_json(document))
         return
@@ -47,6 +51,9 @@ def parse(
         said = f" ({', '.join(flags)})" if flags else ""
         out.print(f"[dim]{page}{element.kind:>9}{said}[/] ", end="")
         out.print(mark + element.text, markup=False)
+        if element.description:
+            out.print(f"[dim]{'described':>9}[/] ", end="")
+            out.print(element.description, markup=False)
     _show_warnings(document.warnings)
 
 

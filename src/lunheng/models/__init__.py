@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lunheng.config import EndpointSettings, ModelSettings
 from lunheng.errors import ConfigError, ModelError, ModelNotPulledError
-from lunheng.protocols import LLM, Embedder, Reranker
+from lunheng.protocols import LLM, Describer, Embedder, Reranker
 
 if TYPE_CHECKING:
     from lunheng.models.registry import ModelEntry, Registry, Task
@@ -25,7 +25,7 @@ LATE_INTERACTION = "late-interaction"
 DEFAULT_RERANKER = "none"
 """What ``models.reranker = "default"`` means."""
 
-__all__ = ["DEFAULT_RERANKER", "LATE_INTERACTION", "load_embedder", "load_llm", "load_reranker"]
+__all__ = ["DEFAULT_RERANKER", "LATE_INTERACTION", "load_describer", "load_embedder", "load_llm", "load_reranker"]
 
 
 def load_embedder(settings: ModelSettings) -> Embedder:
@@ -98,6 +98,24 @@ def load_llm(settings: ModelSettings) -> LLM | None:
         window=min(DEFAULT_WINDOW, entry.window),
         threads=settings.threads,
     )
+
+
+def load_describer(settings: ModelSettings, pictures: int) -> Describer | None:
+    """What describes pictures; None where ``pictures``, the setting parsing.describe_figures, is 0.
+
+    Raises:
+        ConfigError: pictures are to be described, and no endpoint is set.
+    """
+    if pictures == 0:
+        return None
+    if settings.vision_endpoint is None:
+        raise ConfigError(
+            f"parsing.describe_figures is {pictures}, and no model is set that reads pictures: add the table "
+            "[models.vision_endpoint] with base_url and model, or set parsing.describe_figures to 0."
+        )
+    from lunheng.models.describers.openai_compatible import EndpointDescriber
+
+    return EndpointDescriber(settings.vision_endpoint)
 
 
 def load_reranker(settings: ModelSettings, embedder: Embedder) -> Reranker | None:

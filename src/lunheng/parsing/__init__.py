@@ -45,4 +45,5 @@ def fingerprint(settings: ParsingSettings) -> str:
     """Changes whenever the same file may parse differently: parser version, OCR engine in use, how sheets and figures are read."""
     from lunheng.parsing.ocr import engine_name
 
-    return f"parsing-{VERSION}-{engine_name(settings.ocr) or 'no-ocr'}-{settings.wide_sheet_columns}-{settings.ocr_figures}"
+    read_as = (settings.wide_sheet_columns, settings.ocr_figures, settings.describe_figures)
+    return "-".join(("parsing", VERSION, engine_name(settings.ocr) or "no-ocr", *map(str, read_as)))

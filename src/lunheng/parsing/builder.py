@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lunheng.errors import LimitError, ParseError
-from lunheng.types import BBox, Document, Element, ElementKind, ElementRole, Limits, content_id
+from lunheng.types import BBox, Document, Element, ElementKind, ElementRole, Limits, Picture, content_id
 
 JOINER = "\n\n"
 LANGUAGE_SAMPLE = 20_000
@@ -68,6 +68,7 @@ class DocumentBuilder:
         self.extra: dict[str, object] = {}
         self.warnings: list[str] = []
         self._elements: list[Element] = []
+        self._pictures: list[Picture] = []
         self._position = 0
         self._trail: list[tuple[int, str]] = []
         self._path: tuple[str, ...] = ()
@@ -126,12 +127,21 @@ class DocumentBuilder:
         hidden: bool = False,
         role: ElementRole = "body",
         links: Iterable[tuple[str, str]] = (),
+        picture: bytes = b"",
     ) -> None:
-        """Add an element; one without text is left out."""
+        """Add an element; one without text is left out.
+
+        ``picture``: the JPEG of a figure, to be described. Such a figure is kept without text too, under its number, so
+        that the description has a place in the document.
+        """
         text = clean_text(text)
         text = text.strip("\n").rstrip() if kind in ("code", "list") else text.strip()
+        if picture and not hidden and not text.strip():
+            text = self._picture_name()
         if not text.strip():
             return
+        if picture and not hidden:
+            self._pictures.append(Picture(len(self._elements), picture))
         start = self._position
         self._position = start + len(text) + len(JOINER)
         self._elements.append(
@@ -153,13 +163,30 @@ class DocumentBuilder:
             )
         )
 
+    def _picture_name(self) -> str:
+        """What stands for a picture that has no text, in the language of what stands before it."""
+        before = JOINER.join(e.text for e in self._elements[-20:]) or self.title or self.source.stem
+        name = "图片" if _language(before) == "zh" else "picture"
+        return f"[{name} {len(self._pictures) + 1}]"
+
+    def picture(self, element: int, jpeg: bytes) -> None:
+        """Hand over the picture of a figure that was added already."""
+        self._pictures.append(Picture(element, jpeg))
+
     @property
     def elements(self) -> tuple[Element, ...]:
         """What was added so far."""
         return tuple(self._elements)
 
-    def graft(self, elements: Iterable[Element], below: int) -> None:
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """What was handed over so far."""
+        return tuple(self._pictures)
+
+    def graft(self, elements: Iterable[Element], below: int, pictures: Iterable[Picture] = ()) -> None:
         """Take over the elements of another document, its headings ``below`` levels deeper than they stood there."""
+        first = len(self._elements)
+        self._pictures.extend(replace(p, element=first + p.element) for p in pictures)
         for element in elements:
             shown_heading = element.kind == "heading" and not element.hidden
             level = element.level + below if element.kind == "heading" else element.level
@@ -205,6 +232,7 @@ class DocumentBuilder:
             language=_language(text),
             extra=self.extra,
             warnings=tuple(self.warnings),
+            pictures=tuple(self._pictures),
         )
 
 

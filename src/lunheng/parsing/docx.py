@@ -19,9 +19,9 @@ from lunheng.parsing.charts import chart_table
 from lunheng.parsing.docx_numbering import Numbering, W
 from lunheng.parsing.docx_styles import Styles
 from lunheng.parsing.docx_text import MC, Inline, InlineReader, R, font_size, is_bold
+from lunheng.parsing.figures import FigureFound, FigureReader
 from lunheng.parsing.numbering import heading_level, is_strong_heading
-from lunheng.parsing.ocr_figures import FigureReader, FigureText
-from lunheng.parsing.office import external_targets, read_core_properties, safe_xml
+from lunheng.parsing.office import UNTOLD_PICTURE, external_targets, read_core_properties, safe_xml
 from lunheng.parsing.tables import markdown_table
 from lunheng.parsing.zipscan import check_zip
 from lunheng.types import Document, ElementKind, ElementRole, Limits
@@ -34,7 +34,6 @@ V = "{urn:schemas-microsoft-com:vml}"
 MAX_SPAN = 1_000
 _ARTICLE = re.compile(r"第.{1,8}[编卷部篇章节条款]$|(?:Article|Section|§)\s*\d", re.I)
 _WRAPPERS = frozenset(f"{W}{name}" for name in ("sdt", "ins", "moveTo", "smartTag", "customXml", "sdtContent"))
-_UNTITLED_PICTURE = re.compile(r"(?:picture|图片|image|图像|graphic|图形|object|对象)\s*\d*$", re.I)
 
 
 class DocxParser:
@@ -77,6 +76,7 @@ class _Block:
     links: tuple[tuple[str, str], ...] = ()
     ocr_confidence: float | None = None
     """Of the text in a picture; None where nothing was recognised."""
+    picture: bytes = b""
     paragraph: Any = None
     """The XML of a plain paragraph, which may turn out to be a heading."""
 
@@ -123,6 +123,7 @@ class _Body:
                     links=b.links,
                     is_ocr=b.ocr_confidence is not None,
                     ocr_confidence=b.ocr_confidence,
+                    picture=b.picture,
                 )
         if any(b.hidden for b in blocks):
             self._builder.warn("text hidden from the reader was found and marked as hidden")
@@ -303,14 +304,15 @@ class _Body:
         picture = next(drawing.iter(f"{A}blip", f"{V}imagedata"), None)
         if picture is None:
             return
-        found = self._figures.read(blob) if (blob := self._blob(picture)) else FigureText()
+        found = self._figures.read(blob) if (blob := self._blob(picture)) else FigureFound()
         text = "\n".join(part for part in (_description(drawing), found.text) if part)
         if text:
-            self._add(_Block("figure", text, ocr_confidence=found.confidence))
+            self._add(_Block("figure", text, ocr_confidence=found.confidence, picture=found.jpeg))
         else:
             self._end()
-            # A picture that says nothing of itself is only a place for a caption.
-            self._blocks_found.append(_Block("figure", ""))
+            # A picture that says nothing of itself is a place for a caption, or for a description.
+            page = self._page if self._drawn else None
+            self._blocks_found.append(_Block("figure", "", page=page, picture=found.jpeg))
 
     def _blob(self, picture: Any) -> bytes:
         """The bytes of a picture that is kept in the file; none for one that is only linked."""
@@ -346,7 +348,7 @@ def _with_captions(blocks: list[_Block]) -> list[_Block]:
             blocks[owner].text = f"{caption}\n{said}" if said and said not in caption else caption
             blocks[owner].page = block.page
             drop.add(at)
-    return [b for at, b in enumerate(blocks) if at not in drop and b.text.strip()]
+    return [b for at, b in enumerate(blocks) if at not in drop and (b.text.strip() or b.picture)]
 
 
 def _with_unstyled_headings(blocks: list[_Block]) -> list[_Block]:
@@ -419,11 +421,11 @@ def _description(drawing: Any) -> str:
     for properties in drawing.iter(f"{WP}docPr"):
         for key in ("descr", "title"):
             text = " ".join((properties.get(key) or "").split())
-            if text and not _UNTITLED_PICTURE.match(text):
+            if text and not UNTOLD_PICTURE.match(text):
                 return text
     for shape in drawing.iter(f"{V}shape", f"{V}imagedata"):
         text = " ".join((shape.get("alt") or "").split())
-        if text and not _UNTITLED_PICTURE.match(text):
+        if text and not UNTOLD_PICTURE.match(text):
             return text
     return ""
 

@@ -10,7 +10,8 @@ import posixpath
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from urllib.parse import unquote
 
 from lunheng.errors import EncryptedError, LimitError, ParseError
 from lunheng.parsing.builder import DocumentBuilder, read_bytes
-from lunheng.parsing.html import add_html, decode_html
+from lunheng.parsing.figures import FigureReader
+from lunheng.parsing.html import add_html, data_in, decode_html
 from lunheng.parsing.xml_tree import attribute, name_of, parse_xml
 from lunheng.parsing.zipscan import check_zip
-from lunheng.types import Document, Element, Limits
+from lunheng.types import Document, Limits
 
 _HTML_TYPES = frozenset({"application/xhtml+xml", "text/html", "text/x-oeb1-document", "application/html+xml"})
 _EMPTY_TAG = re.compile(r"<([a-zA-Z][\w:-]*)((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)/>")
@@ -48,38 +50,46 @@ class EpubParser:
                 raise LimitError(
                     f"{source}: {len(chapters):,} chapters, over the limit of {limits.max_pages:,} (parsing.max_pages)"
                 )
+            figures = FigureReader("off", limits)
             for path in chapters:
-                _add_chapter(book, path, labels.get(path, []), builder, limits)
+                _add_chapter(book, path, labels.get(path, []), builder, limits, figures)
+            for warning in figures.warnings:
+                builder.warn(warning)
         return builder.build()
 
 
-def _add_chapter(book: _Book, path: str, labels: Labels, builder: DocumentBuilder, limits: Limits) -> None:
+def _add_chapter(
+    book: _Book, path: str, labels: Labels, builder: DocumentBuilder, limits: Limits, figures: FigureReader
+) -> None:
     content = book.read(path)
     if content is None:
         builder.warn(f"chapter {path} is missing or damaged and was left out")
         return
     chapter = DocumentBuilder(book.source, "epub", b"")
-    add_html(_closed_tags(decode_html(content, path)[0]), chapter, limits.max_nesting)
+    html = _closed_tags(decode_html(content, path)[0])
+    picture_of = (lambda src: figures.read(book.picture(src, path)).jpeg) if limits.describe_figures else None
+    add_html(html, chapter, limits.max_nesting, picture_of)
     for warning in chapter.warnings:
         builder.warn(f"chapter {path}: {warning}")
     if labels and chapter.elements and not any(e.kind == "heading" for e in chapter.elements):
-        _add_named(chapter.elements, labels, builder)
+        _add_named(chapter, labels, builder)
     else:
-        builder.graft(chapter.elements, 0)
+        builder.graft(chapter.elements, 0, chapter.pictures)
 
 
-def _add_named(elements: Sequence[Element], labels: Labels, builder: DocumentBuilder) -> None:
+def _add_named(chapter: DocumentBuilder, labels: Labels, builder: DocumentBuilder) -> None:
     """Add a chapter in which no heading is marked: what the table of contents calls its parts are its headings."""
     levels = {label: level for level, label in labels}
-    texts = [" ".join(element.text.split()) for element in elements]
+    texts = [" ".join(element.text.split()) for element in chapter.elements]
+    pictures = {p.element: p for p in chapter.pictures}
     if not levels.keys() & set(texts):
         builder.heading(labels[0][1], labels[0][0])
-    for element, text in zip(elements, texts, strict=True):
+    for at, (element, text) in enumerate(zip(chapter.elements, texts, strict=True)):
         level = levels.pop(text, None) if element.kind == "paragraph" else None
         if level is not None:
             builder.heading(text, level)
         else:
-            builder.graft([element], 0)
+            builder.graft([element], 0, [replace(pictures[at], element=0)] if at in pictures else ())
 
 
 def _closed_tags(text: str) -> str:
@@ -121,6 +131,12 @@ class _Book:
             return self._archive.read(name) if name is not None else None
         except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, zlib.error):
             return None
+
+    def picture(self, reference: str, chapter: str) -> bytes:
+        """A picture that a chapter names, or holds itself; nothing where it is not in the archive."""
+        if reference.startswith("data:"):
+            return data_in(reference)
+        return self.read(self._resolve(reference, posixpath.dirname(chapter))) or b""
 
     def chapters(self) -> Iterator[str]:
         """Paths of the chapters in the order of the spine, without the table of contents."""

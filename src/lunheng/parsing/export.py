@@ -59,6 +59,7 @@ def _element_json(element: Element) -> dict[str, Any]:
         "role": element.role,
         "hidden": element.hidden,
         "caption": element.caption,
+        "description": element.description,
         "links": [{"text": words, "target": target} for words, target in element.links],
         "table": {"markdown": element.text, "rows": table_rows(element.text)} if table else None,
     }
@@ -102,6 +103,8 @@ def _blocks(element: Element, document: Document, said: set[str]) -> Iterator[st
         yield text if _NOTE_MARK.match(text) else _BLOCK_MARK.sub(r"\1\\\2", text)
     else:
         yield text
+    if element.description:
+        yield f"> {_one_line(element.description)}"
 
 
 def _one_line(text: str) -> str:

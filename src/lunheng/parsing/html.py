@@ -8,14 +8,18 @@ that builds 200,000 nested elements does not come back.
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Callable
 from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from lunheng.parsing.builder import DocumentBuilder, read_bytes
 from lunheng.parsing.encoding import decode
+from lunheng.parsing.figures import FigureReader
 from lunheng.parsing.html_visibility import Visibility, hiding_selectors
 from lunheng.parsing.html_walk import Walker
 from lunheng.types import Document, Limits
@@ -36,6 +40,7 @@ _MATH_SCRIPT = re.compile(
     r"<script\b[^>]{0,200}type=[\"']math/tex[^>]{0,100}>([^<]*(?:<(?!/?script)[^<]*){0,50})</script\s*>", re.I | re.S
 )
 _STATED_DATE = re.compile(r"\"(datePublished|dateModified)\"\s*:\s*\"([^\"]{8,40})\"")
+_DATA_IMAGE = re.compile(r"data:image/[\w.+-]+(?:;[\w=.-]+)*;base64,", re.I)
 _MAIN = ("main", "[role=main]", "article", "#mw-content-text", "#content", ".post-content", ".article-content")
 
 
@@ -59,17 +64,34 @@ class HtmlParser:
         _read_head(tree, builder)
         if tree.body is not None:
             content, marked = _main_content(tree.body)
-            Walker(builder, Visibility(tree, selectors), prune_links=not marked).walk(content)
+            figures = FigureReader("off", limits)
+            picture_of = (lambda src: figures.read(data_in(src)).jpeg) if limits.describe_figures else None
+            Walker(builder, Visibility(tree, selectors), not marked, picture_of).walk(content)
+            for warning in figures.warnings:
+                builder.warn(warning)
         return builder.build()
 
 
-def add_html(content: str, builder: DocumentBuilder, max_nesting: int) -> None:
-    """Add the elements of an HTML fragment to ``builder``."""
+def data_in(address: str) -> bytes:
+    """What a ``data:`` address holds itself (RFC 2397, base64); nothing for any other, since nothing is fetched."""
+    found = _DATA_IMAGE.match(address)
+    if found is None:
+        return b""
+    try:
+        return base64.b64decode(unquote(address[found.end() :]))
+    except ValueError:
+        return b""
+
+
+def add_html(
+    content: str, builder: DocumentBuilder, max_nesting: int, picture_of: Callable[[str], bytes] | None = None
+) -> None:
+    """Add the elements of an HTML fragment to ``builder``; ``picture_of`` as ``Walker`` takes it."""
     from selectolax.lexbor import LexborHTMLParser
 
     tree = LexborHTMLParser(cap_nesting(content, max_nesting)[0])
     if tree.body is not None:
-        Walker(builder, Visibility(tree, hiding_selectors(content))).walk(tree.body)
+        Walker(builder, Visibility(tree, hiding_selectors(content)), picture_of=picture_of).walk(tree.body)
 
 
 def cap_nesting(text: str, depth_limit: int) -> tuple[str, int]:

@@ -6,7 +6,7 @@ Called by the HTML parser for whole pages and for fragments (in Markdown, mail, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from lunheng.parsing.builder import DocumentBuilder
@@ -33,8 +33,16 @@ Links = list[tuple[str, str]]
 class Walker:
     """Goes through the tree once, gathering inline text until a block ends."""
 
-    def __init__(self, builder: DocumentBuilder, visibility: Visibility, prune_links: bool = False) -> None:
+    def __init__(
+        self,
+        builder: DocumentBuilder,
+        visibility: Visibility,
+        prune_links: bool = False,
+        picture_of: Callable[[str], bytes] | None = None,
+    ) -> None:
+        """``picture_of`` gives the JPEG at the address of an ``img`` where it is to be described; it fetches nothing."""
         self._builder = builder
+        self._picture_of = picture_of
         self._visibility = visibility
         self._prune_links = prune_links
         """Leave out lists that are nothing but links: the page says not where its content is."""
@@ -116,9 +124,16 @@ class Walker:
 
     def _image(self, attributes: Attributes) -> None:
         """A picture in a line of text is decoration; one that stands alone is a figure by its alternative text."""
+        if "".join(self._inline).strip():
+            return
         alt = inline_text(attributes.get("alt") or "")
-        if not "".join(self._inline).strip() and _is_telling(alt):
-            self._builder.add("figure", alt, caption=alt, hidden=self._hidden)
+        alt = alt if _is_telling(alt) else ""
+        picture = self._picture(attributes)
+        self._builder.add("figure", alt, caption=alt or None, hidden=self._hidden, picture=picture)
+
+    def _picture(self, attributes: Attributes) -> bytes:
+        address = attributes.get("src") or ""
+        return self._picture_of(address) if self._picture_of is not None and address and not self._hidden else b""
 
     def _block(self, tag: str, node: Any, attributes: Attributes) -> None:
         links: Links = []
@@ -140,11 +155,17 @@ class Walker:
         elif tag == "figure" and node.css_first("table,pre,p,ul,ol,math") is None:
             caption = node.css_first("figcaption")
             text = inline_text(self._text(caption, links)) if caption is not None else ""
-            alts = (inline_text(i.attributes.get("alt") or "") for i in node.css("img"))
+            images = [image.attributes for image in node.css("img")]
+            alts = (inline_text(image.get("alt") or "") for image in images)
             said = [alt for alt in alts if _is_telling(alt) and _packed(alt) not in _packed(text)]
             words = "\n".join(line for line in [*text.split("\n"), *said] if line.strip())
             self._builder.add(
-                "figure", words, caption=" ".join(text.split()) or words or None, hidden=self._hidden, links=links
+                "figure",
+                words,
+                caption=" ".join(text.split()) or words or None,
+                hidden=self._hidden,
+                links=links,
+                picture=next((found for image in images if (found := self._picture(image))), b""),
             )
         else:
             self._children(node)

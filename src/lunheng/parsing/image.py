@@ -16,6 +16,7 @@ import numpy as np
 
 from lunheng.errors import LimitError, NoTextError, ParseError, UnsupportedFormatError
 from lunheng.parsing.builder import DocumentBuilder, read_bytes
+from lunheng.parsing.figures import as_jpeg
 from lunheng.parsing.ocr import REMEDY, Picture, engine_name, open_engine
 from lunheng.parsing.ocr_page import read_picture
 from lunheng.parsing.ocr_sizes import even_sizes
@@ -37,28 +38,39 @@ class ImageParser:
         self._ocr = ocr
 
     def parse(self, source: Path, limits: Limits) -> Document:
-        """Raises NoTextError for a picture without text, UnsupportedFormatError where no engine is in use."""
+        """The text of a picture; below its figure, where it is to be described.
+
+        Raises:
+            NoTextError: it has no text, and is not to be described.
+            UnsupportedFormatError: no engine is in use, and likewise.
+        """
         data = read_bytes(source, limits)
         name = engine_name(self._ocr)
-        if name is None:
+        if name is None and not limits.describe_figures:
             reason = "OCR is off: set parsing.ocr" if self._ocr == "off" else f"no OCR engine is installed: {REMEDY}"
             raise UnsupportedFormatError(f"{source}: a picture, and {reason}")
-        engine = open_engine(name)
+        engine = open_engine(name) if name else None
         lines: list[Line] = []
         around = PagesAround()
         with open_image(data, source) as image:
             builder = DocumentBuilder(source, FORMATS[image.format], data)
             _read_properties(image, builder)
             for number, picture in _pages(image, source, limits):
+                if len(builder.pictures) < limits.describe_figures:
+                    builder.add("figure", "", page=number, picture=as_jpeg(picture))
+                elif limits.describe_figures:
+                    builder.warn(f"only {limits.describe_figures} pages were described; raise parsing.describe_figures")
+                if engine is None:
+                    continue
                 page = read_picture(picture, engine, None)
                 tables, segments = page.tables()
                 around.heights[number], around.places[number] = page.height, page.place
                 lines.extend(page_lines(segments, number, tables))
-        if not lines:
+        if not lines and not builder.pictures:
             raise NoTextError(f"{source}: no text was recognised in the picture")
         even_sizes(lines)
         Structure(lines, {}, builder, around).write()
-        for warning in engine.warnings:
+        for warning in engine.warnings if engine is not None else ():
             builder.warn(warning)
         return builder.build()
 

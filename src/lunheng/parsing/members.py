@@ -62,7 +62,10 @@ def add_member(
     if seconds <= 0:
         _warn(builder, f"{shown}: left out, the time for the whole file is used up (parsing.max_seconds)")
         return
-    limits = replace(limits, max_seconds=min(limits.max_seconds, seconds))
+    pictures = limits.describe_figures - len(builder.pictures)
+    if limits.describe_figures and pictures <= 0:
+        _warn(builder, f"only {limits.describe_figures} pictures were described; raise parsing.describe_figures")
+    limits = replace(limits, max_seconds=min(limits.max_seconds, seconds), describe_figures=max(pictures, 0))
     allowance.members_left -= 1
     allowance.bytes_left -= len(data)
     allowance.depth += 1
@@ -81,7 +84,7 @@ def add_member(
         _warn(builder, f"{shown}: {_without_path(warning, path)}")
     if document.elements:
         builder.heading(shown, level)
-        builder.graft(document.elements, level)
+        builder.graft(document.elements, level, document.pictures)
 
 
 def shown_name(name: str) -> str:

@@ -15,6 +15,12 @@ _EMPTY_TITLE = re.compile(
     r"(?:powerpoint presentation|presentation|word document|document\d*|untitled.*|无标题.*|演示文稿\d*|(?:microsoft (?:word|powerpoint) - ).*)$",
     re.I,
 )
+UNTOLD_PICTURE = re.compile(
+    r"(?:(?:picture|图片|image|图像|graphic|图形|object|对象|内容占位符|content placeholder)\s*\d*"
+    r"|[\w\-. ]+\.(?:png|jpe?g|gif|bmp|tiff?|webp|svg|emf|wmf))$",
+    re.I,
+)
+"""Alternative text that programs give by themselves: a number, or the name of a file."""
 _EMPTY_AUTHORS = frozenset({"python-docx", "openpyxl", "administrator", "user", "microsoft office user"})
 
 

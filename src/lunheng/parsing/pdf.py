@@ -14,7 +14,7 @@ from typing import Any
 
 from lunheng.errors import EncryptedError, LimitError, ParseError
 from lunheng.parsing.builder import DocumentBuilder, read_bytes
-from lunheng.parsing.ocr_figures import FigureReader
+from lunheng.parsing.figures import FigureReader
 from lunheng.parsing.ocr_sizes import even_sizes
 from lunheng.parsing.office import meaningful_title
 from lunheng.parsing.pdf_figures import figure_source

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from lunheng.parsing.builder import DocumentBuilder
-from lunheng.parsing.ocr_figures import FigureText
+from lunheng.parsing.figures import FigureFound
 from lunheng.parsing.pdf_captions import figure_captions, table_captions
 from lunheng.parsing.pdf_headings import Headings, size_bucket
 from lunheng.parsing.pdf_layout import Line, is_bullet, join_lines, mean_confidence, split_bullet, starts_paragraph
@@ -40,8 +40,8 @@ class PagesAround:
     """Of recognised pages: where a box of the upright page stands on the page."""
     pictures: dict[int, tuple[BBox, ...]] = field(default_factory=dict)
     """The boxes of images and drawings, where the page has any."""
-    read_figure: Callable[[int, BBox], FigureText] = field(default=lambda page, box: FigureText())
-    """The text in a picture, by its page and box."""
+    read_figure: Callable[[int, BBox, bool], FigureFound] = field(default=lambda page, box, text: FigureFound())
+    """What is in a picture, by its page, its box, and whether its text is to be recognised."""
 
 
 class Structure:
@@ -138,7 +138,7 @@ class Structure:
             for line in self._lines
             if line.page == page
         )
-        found = FigureText() if has_text or page in self._places else self._read_figure(page, box)
+        found = FigureFound() if page in self._places else self._read_figure(page, box, not has_text)
         confidence = found.confidence or mean_confidence(block)
         self._builder.add(
             "figure",
@@ -149,6 +149,7 @@ class Structure:
             is_ocr=confidence is not None,
             ocr_confidence=confidence,
             links=_links(block),
+            picture=found.jpeg,
         )
 
     def _write_text(self, kind: ElementKind, block: list[Line], text: str, role: ElementRole = "body") -> None:

@@ -15,8 +15,8 @@ from typing import Any
 from lunheng.errors import LimitError, ParseError
 from lunheng.parsing.builder import DocumentBuilder, read_bytes
 from lunheng.parsing.charts import chart_table
-from lunheng.parsing.ocr_figures import FigureReader, FigureText
-from lunheng.parsing.office import external_targets, read_core_properties, safe_xml
+from lunheng.parsing.figures import FigureFound, FigureReader
+from lunheng.parsing.office import UNTOLD_PICTURE, external_targets, read_core_properties, safe_xml
 from lunheng.parsing.pptx_order import reading_order
 from lunheng.parsing.pptx_text import Paragraph, paragraphs
 from lunheng.parsing.tables import markdown_table
@@ -31,7 +31,6 @@ R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 DGM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}"
 _RUNNING = frozenset({"dt", "ftr", "sldNum", "hdr"})
 _BULLETED = frozenset({"body", "obj", None})
-_UNTITLED_PICTURE = re.compile(r"(?:picture|图片|image|图像|graphic|图形|内容占位符|content placeholder)\s*\d*$", re.I)
 # PowerPoint's own guesses at what a picture shows.
 _GUESSED = re.compile(r"\s*(?:Description automatically generated|描述已自动生成).*$", re.S)
 
@@ -142,8 +141,8 @@ class _Slide:
         elif any(True for _ in shape._element.iter(f"{A}blip")):
             alt = _GUESSED.sub("", (properties.get("descr") or "") if properties is not None else "")
             alt = " ".join(alt.split())
-            alt = "" if _UNTITLED_PICTURE.match(alt) else alt
-            found = self._figures.read(blob) if (blob := self._blob(shape)) else FigureText()
+            alt = "" if UNTOLD_PICTURE.match(alt) else alt
+            found = self._figures.read(blob) if (blob := self._blob(shape)) else FigureFound()
             self._builder.add(
                 "figure",
                 f"{alt}\n{found.text}",
@@ -153,6 +152,7 @@ class _Slide:
                 is_ocr=bool(found.text),
                 ocr_confidence=found.confidence,
                 hidden=hidden,
+                picture=found.jpeg,
             )
 
     def _blob(self, shape: Any) -> bytes:

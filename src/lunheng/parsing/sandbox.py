@@ -163,7 +163,7 @@ class Sandbox:
             raise error_from(reply[1:])
         try:
             return decode_document(reply[1:])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError) as error:
             raise ParseError(
                 f"{source}: the parser's reply made no sense ({error}); the file may be hostile"
             ) from error

@@ -2,16 +2,17 @@
 
 Called by ``worker`` and ``sandbox``. The child runs native code over files that nobody vouches
 for, so what it says is read as data. Elements go as offsets; their texts are cut from the
-document's text again, which keeps them exact by construction.
+document's text again, which keeps them exact by construction. Pictures go as base64.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import datetime
 from typing import Any
 
-from lunheng.types import Document, Element, to_jsonable
+from lunheng.types import Document, Element, Picture, to_jsonable
 
 _FIELDS = [
     "source",
@@ -44,14 +45,16 @@ def encode_document(document: Document) -> bytes:
         for e in document.elements
     ]
     fields = {name: to_jsonable(getattr(document, name)) for name in _FIELDS}
-    return json.dumps({"fields": fields, "paths": list(paths), "elements": rows}, ensure_ascii=False).encode()
+    pictures = [(p.element, base64.b64encode(p.jpeg).decode()) for p in document.pictures]
+    payload = {"fields": fields, "paths": list(paths), "elements": rows, "pictures": pictures}
+    return json.dumps(payload, ensure_ascii=False).encode()
 
 
 def decode_document(data: bytes) -> Document:
     """Make the document again.
 
     Raises:
-        ValueError, KeyError, TypeError: if ``data`` is not what ``encode_document`` gives.
+        ValueError, LookupError, TypeError: if ``data`` is not what ``encode_document`` gives.
     """
     payload = json.loads(data)
     fields: dict[str, Any] = payload["fields"]
@@ -68,4 +71,7 @@ def decode_document(data: bytes) -> Document:
         )
         for kind, start, end, level, path, page, bbox, *rest, links in payload["elements"]
     )
-    return Document(elements=elements, **fields)
+    pictures = tuple(
+        Picture(range(len(elements))[at], base64.b64decode(data, validate=True)) for at, data in payload["pictures"]
+    )
+    return Document(elements=elements, pictures=pictures, **fields)

@@ -63,21 +63,7 @@ class OpenAICompatibleLLM:
                 "type": "json_schema",
                 "json_schema": {"name": "answer", "schema": dict(schema), "strict": True},
             }
-        answer = self._endpoint.post("chat/completions", payload)
-        try:
-            choice = answer["choices"][0]
-            usage = answer.get("usage") or {}
-            return Completion(
-                choice["message"].get("content") or "",
-                str(answer.get("model") or self._settings.model),
-                int(usage.get("prompt_tokens", 0)),
-                int(usage.get("completion_tokens", 0)),
-                choice.get("finish_reason") or "stop",
-            )
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise ModelError(
-                f"model {self._settings.model}: the server's answer has another shape: {str(answer)[:300]}"
-            ) from error
+        return read_completion(self._endpoint.post("chat/completions", payload), self._settings.model)
 
     def stream(
         self,
@@ -111,3 +97,23 @@ class OpenAICompatibleLLM:
         if stop:
             payload["stop"] = list(stop)
         return payload
+
+
+def read_completion(answer: Mapping[str, Any], model: str) -> Completion:
+    """What the server of ``model`` answered at ``/chat/completions``.
+
+    Raises:
+        ModelError: it has another shape.
+    """
+    try:
+        choice = answer["choices"][0]
+        usage = answer.get("usage") or {}
+        return Completion(
+            choice["message"].get("content") or "",
+            str(answer.get("model") or model),
+            int(usage.get("prompt_tokens", 0)),
+            int(usage.get("completion_tokens", 0)),
+            choice.get("finish_reason") or "stop",
+        )
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ModelError(f"model {model}: the server's answer has another shape: {str(answer)[:300]}") from error

@@ -1,0 +1,1 @@
+"""Vision models that describe pictures, one file a provider."""
