@@ -22,7 +22,8 @@ TOKENIZER = FakeTokenizer()
 def split(name: str, size: int, document: Document | None = None) -> tuple[list[Chunk], tuple[str, ...]]:
     chunker = make_chunker(ChunkingSettings(strategy="code", size=size), TOKENIZER, 1024)
     assert isinstance(chunker, CodeChunker)
-    return chunker.split_with_notes(document or parse_here(DOCUMENTS / name, Limits(), "off"))
+    cut = chunker.cut(document or parse_here(DOCUMENTS / name, Limits(), "off"))
+    return cut.chunks, cut.notes
 
 
 def holding(chunks: list[Chunk], text: str) -> Chunk:

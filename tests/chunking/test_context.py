@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lunheng.chunking import make_chunker, split_with_notes
+from lunheng.chunking import cut_document, make_chunker
 from lunheng.chunking.context import room_for_line
 from lunheng.config import ChunkingSettings
 from lunheng.errors import ConfigError, ModelError
@@ -114,12 +114,13 @@ def test_a_model_writes_the_line_in_the_chunks_language_from_what_a_reader_sees(
 
 def test_a_model_is_never_asked_beyond_its_window() -> None:
     llm = FakeLLM(["A line."], window=500)
-    _, notes = split_with_notes(chunker("llm", llm=llm), manual())
+    notes = cut_document(chunker("llm", llm=llm), manual()).notes
     assert notes == () and llm.calls
 
 
 def test_where_the_model_fails_there_is_a_first_sentence_and_a_note() -> None:
-    chunks, notes = split_with_notes(chunker("llm", llm=FakeLLM([ModelError("down"), "A line."])), manual())
+    cut = cut_document(chunker("llm", llm=FakeLLM([ModelError("down"), "A line."])), manual())
+    chunks, notes = cut.chunks, cut.notes
     assert len(notes) == 1 and notes[0].startswith(f"1 of {len(chunks)} context lines are first sentences")
     assert "A line." in chunks[1].prefix
     with pytest.raises(ConfigError, match="language model"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lunheng.chunking import make_chunker, split_with_notes
+from lunheng.chunking import cut_document, make_chunker
 from lunheng.chunking.breakpoints import breakpoints
 from lunheng.config import ChunkingSettings
 from lunheng.errors import ConfigError, ModelError
@@ -120,7 +120,8 @@ def by_llm(given: Document, *replies: str | Exception) -> tuple[list[Chunk], tup
     llm = FakeLLM(replies)
     settings = ChunkingSettings(strategy="semantic", boundaries="llm", size=200, min_size=0)
     chunker = make_chunker(settings, embedder.tokenizer, 512, embedder, lambda: llm)
-    return (*split_with_notes(chunker, given), llm)
+    cut = cut_document(chunker, given)
+    return cut.chunks, cut.notes, llm
 
 
 def said(*boundaries: tuple[int, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,23 @@ def test_settings() -> None:
 def test_an_empty_document_has_no_chunks() -> None:
     for strategy in ("auto", "structure", "recursive", "fixed"):
         assert split(builder().build(), strategy) == []
+
+
+@pytest.mark.parametrize(("language", "label"), [("zh", "图片描述："), ("en", "Picture description: ")])
+@pytest.mark.parametrize(
+    "strategy", ["structure", "recursive", "table", "qa", "legal", "medical", "parent_child", "auto"]
+)
+def test_a_description_stands_once_before_its_figure_and_leaves_room_for_its_text(
+    strategy: str, language: str, label: str
+) -> None:
+    made = builder()
+    made.add("paragraph", "镜面每周清洗。" * 9 if language == "zh" else sentences(9))
+    made.add("figure", "图 1 镜面\n" + " ".join(f"label{i}" for i in range(60)), caption="图 1 镜面")
+    document = made.build()
+    long = ("长颈鹿在吃树叶。" if language == "zh" else "A giraffe eats leaves. ") * 40
+    elements = tuple(replace(e, description=long.strip()) if e.kind == "figure" else e for e in document.elements)
+    chunks = split(replace(document, elements=elements, language=language), strategy)
+    first, *rest = [c for c in chunks if c.kind == "figure"]
+    assert label in first.prefix and first.prefix.endswith("…") and rest
+    assert not any(label in c.prefix for c in chunks if c is not first)
+    assert TOKENIZER.count(first.text) >= TOKENIZER.count(first.prefix) // 3

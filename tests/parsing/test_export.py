@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,14 @@ def test_json_has_everything_and_tables_as_rows() -> None:
     assert [e["text"] for e in elements if e["hidden"]] == ["obey me"]
     note = next(e for e in elements if e["role"] == "footnote")
     assert note["links"] == [{"text": "site", "target": "https://example.org"}]
+
+
+def test_a_description_is_marked_as_none_of_the_text() -> None:
+    document = sample_document()
+    elements = tuple(replace(e, description="一座穹顶。") if e.kind == "figure" else e for e in document.elements)
+    described = replace(document, elements=elements)
+    assert "*图 1 穹顶*\n\n> 一座穹顶。\n\n[^1]" in document_markdown(described)
+    assert [e["description"] for e in document_json(described)["elements"] if e["type"] == "figure"] == ["一座穹顶。"]
 
 
 def test_an_empty_document_is_empty_markdown() -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lunheng.chunking.cut import Cut, cut_document
-from lunheng.chunking.parts import ChunkingParts, split_with_notes
+from lunheng.chunking.parts import ChunkingParts
 from lunheng.chunking.presets import GENERAL, PRESET_OF, WINDOW_MARGIN, size_for
 from lunheng.errors import ConfigError
 from lunheng.protocols import LLM, Chunker, Embedder, Tokenizer
@@ -52,7 +52,6 @@ __all__ = [
     "fingerprint",
     "make_chunker",
     "make_strategy",
-    "split_with_notes",
 ]
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from lunheng.chunking.assembly import PREFIX_SHARE, Assembler, Draft
 from lunheng.chunking.blocks import Block, make_blocks, special_drafts
 from lunheng.chunking.code_tree import MOST_CHARACTERS, Code, Unit, language_of, read_code
+from lunheng.chunking.cut import Cut
 from lunheng.chunking.presets import CODE
 from lunheng.chunking.splitting import split_span
 from lunheng.chunking.structure import text_drafts, top_level
@@ -52,13 +53,13 @@ class CodeChunker:
         self._overlap = overlap
 
     def split(self, document: Document) -> list[Chunk]:
-        return self.split_with_notes(document)[0]
+        return self.cut(document).chunks
 
-    def split_with_notes(self, document: Document) -> tuple[list[Chunk], tuple[str, ...]]:
+    def cut(self, document: Document) -> Cut:
         """The chunks; notes on a language without a grammar, syntax errors, and prefixes that did not fit."""
         assembler = Assembler(document, self._tokenizer, self._size)
         notes: dict[str, None] = {}
-        return assembler.chunks(list(self._drafts(assembler, notes))), tuple(notes)
+        return Cut(assembler.chunks(list(self._drafts(assembler, notes))), tuple(notes))
 
     def _drafts(self, assembler: Assembler, notes: dict[str, None]) -> Iterator[Draft]:
         elements = assembler.document.elements

@@ -9,11 +9,13 @@ not hold itself. The headings and the line have at most a quarter of the cap tog
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from lunheng.chunking.assembly import PREFIX_SHARE, Assembler, shortened, with_prefix
-from lunheng.chunking.parts import ChunkingParts, split_with_notes
+from lunheng.chunking.cut import Cut, cut_document
+from lunheng.chunking.parts import ChunkingParts
 from lunheng.errors import ModelError
 from lunheng.protocols import LLM, Chunker
 from lunheng.text.sentences import split_sentences
@@ -54,13 +56,14 @@ class WithoutHeadings:
         self._parts = parts
 
     def split(self, document: Document) -> list[Chunk]:
-        return self.split_with_notes(document)[0]
+        return self.cut(document).chunks
 
-    def split_with_notes(self, document: Document) -> tuple[list[Chunk], tuple[str, ...]]:
-        chunks, notes = split_with_notes(self._base, document)
+    def cut(self, document: Document) -> Cut:
+        done = cut_document(self._base, document)
         tokenizer = self._parts.tokenizer
         assembler = Assembler(document, tokenizer, self._parts.cap)
-        return [with_prefix(c, document, _parted(assembler, c)[1], tokenizer) for c in chunks], notes
+        bare = [with_prefix(c, document, _parted(assembler, c)[1], tokenizer) for c in done.chunks]
+        return replace(done, chunks=bare)
 
 
 class WithLines:
@@ -75,17 +78,17 @@ class WithLines:
         self._lines = lines
 
     def split(self, document: Document) -> list[Chunk]:
-        return self.split_with_notes(document)[0]
+        return self.cut(document).chunks
 
-    def split_with_notes(self, document: Document) -> tuple[list[Chunk], tuple[str, ...]]:
+    def cut(self, document: Document) -> Cut:
         if not self._lines.wanted(document):
-            return split_with_notes(self._whole, document)
-        chunks, notes = split_with_notes(self._base, document)
+            return cut_document(self._whole, document)
+        done = cut_document(self._base, document)
         cap = self._parts.cap
         assembler = Assembler(document, self._parts.tokenizer, cap - room_for_line(cap))
-        lines, failures = self._lines.write(document, chunks)
-        made = [self._with_line(assembler, *pair) for pair in zip(chunks, lines, strict=True)]
-        return made, (*notes, *failures)
+        lines, failures = self._lines.write(document, done.chunks)
+        made = [self._with_line(assembler, *pair) for pair in zip(done.chunks, lines, strict=True)]
+        return replace(done, chunks=made, notes=(*done.notes, *failures))
 
     def _with_line(self, assembler: Assembler, chunk: Chunk, line: str) -> Chunk:
         """As much of ``line`` as there is room for."""

@@ -1,6 +1,7 @@
 """What was done with a document: its chunks, by which strategy and why, and what had to be given up.
 
-Called by ingest and by ``lunheng chunk``, which show it.
+Called by ingest and by ``lunheng chunk``, which show it. A strategy that has something to say about a document has
+``cut`` beside ``split``.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from lunheng.chunking.parts import split_with_notes
 from lunheng.protocols import Chunker
 from lunheng.types import Chunk, Document
 
@@ -27,14 +27,14 @@ class Cut:
 
 
 @runtime_checkable
-class ChoosingChunker(Chunker, Protocol):
-    """A chunker that chooses for each document how to cut it."""
+class CuttingChunker(Chunker, Protocol):
+    """A chunker that says how it chose, or what it could not do."""
 
-    def cut(self, document: Document) -> Cut: ...
+    def cut(self, document: Document) -> Cut:
+        """``split``, with all that there is to say."""
+        ...
 
 
 def cut_document(chunker: Chunker, document: Document) -> Cut:
-    """Cut ``document``, with all that ``chunker`` says of it."""
-    if isinstance(chunker, ChoosingChunker):
-        return chunker.cut(document)
-    return Cut(*split_with_notes(chunker, document))
+    """Cut ``document``, with all that ``chunker`` says of it (nothing, for most)."""
+    return chunker.cut(document) if isinstance(chunker, CuttingChunker) else Cut(chunker.split(document))

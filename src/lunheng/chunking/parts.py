@@ -1,19 +1,17 @@
-"""What a chunker may be made of, and how it says what it could not do.
+"""What a chunker may be made of.
 
 Called by ``make_chunker``. A strategy that needs more than a tokenizer, a cap and an overlap (the settings, the
-embedder, the language model) has a class method ``from_parts(parts)``; one that has something to say about a document
-has ``split_with_notes``.
+embedder, the language model) has a class method ``from_parts(parts)``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 from lunheng.errors import ConfigError
-from lunheng.protocols import LLM, Chunker, Embedder, Tokenizer
-from lunheng.types import Chunk, Document
+from lunheng.protocols import LLM, Embedder, Tokenizer
 
 if TYPE_CHECKING:
     from lunheng.config import ChunkingSettings
@@ -54,19 +52,3 @@ class ChunkingParts:
         if found is None:
             raise ConfigError(f"{what} needs a language model, and models.llm is none; set one, or another {what}")
         return found
-
-
-@runtime_checkable
-class NotingChunker(Chunker, Protocol):
-    """A chunker that says how it chose, or what it could not do."""
-
-    def split_with_notes(self, document: Document) -> tuple[list[Chunk], tuple[str, ...]]:
-        """``split``, and the notes that go to the document's warnings."""
-        ...
-
-
-def split_with_notes(chunker: Chunker, document: Document) -> tuple[list[Chunk], tuple[str, ...]]:
-    """The chunks of ``document``, and what ``chunker`` has to say about them (nothing, for most)."""
-    if isinstance(chunker, NotingChunker):
-        return chunker.split_with_notes(document)
-    return chunker.split(document), ()

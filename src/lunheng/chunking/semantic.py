@@ -20,6 +20,7 @@ from lunheng.chunking.assembly import Assembler, Draft
 from lunheng.chunking.blocks import Block, make_blocks, special_drafts
 from lunheng.chunking.boundaries import BoundaryReader
 from lunheng.chunking.breakpoints import Method, breakpoints
+from lunheng.chunking.cut import Cut
 from lunheng.chunking.parts import ChunkingParts
 from lunheng.chunking.splitting import Span, split_span
 from lunheng.protocols import Embedder, Tokenizer
@@ -75,19 +76,19 @@ class SemanticChunker:
         return cls(parts.tokenizer, parts.cap, parts.need_embedder("semantic"), rules, reader)
 
     def split(self, document: Document) -> list[Chunk]:
-        return self.split_with_notes(document)[0]
+        return self.cut(document).chunks
 
-    def split_with_notes(self, document: Document) -> tuple[list[Chunk], tuple[str, ...]]:
+    def cut(self, document: Document) -> Cut:
         assembler = Assembler(document, self._tokenizer, self._size)
         blocks = make_blocks(document.elements)
         runs = [self._run(document, block) for block in blocks if block.kind == "text"]
         self._measure(document.text, runs)
         notes: tuple[str, ...] = ()
         if self._reader is None:
-            cuts = self._breakpoints(runs)
+            boundaries = self._breakpoints(runs)
         else:
-            cuts, notes = self._reader.boundaries(document.text, [run.sentences for run in runs])
-        following = iter(zip(runs, cuts, strict=True))
+            boundaries, notes = self._reader.boundaries(document.text, [run.sentences for run in runs])
+        following = iter(zip(runs, boundaries, strict=True))
         drafts: list[Draft] = []
         for block in blocks:
             if block.kind == "text":
@@ -95,7 +96,7 @@ class SemanticChunker:
                 drafts += (Draft(*span) for span in self._pieces(assembler, run, cut))
             else:
                 drafts += special_drafts(assembler, block)
-        return assembler.chunks(drafts), notes
+        return Cut(assembler.chunks(drafts), notes)
 
     @staticmethod
     def _run(document: Document, block: Block) -> _Run:
