@@ -120,3 +120,28 @@ def test_a_picture_that_cannot_be_described_costs_a_warning(tmp_path: Path) -> N
         (item,) = kb.add(report(tmp_path / "b.docx", "en", ("red", "green"))).items
         assert item.status == "added" and "2 of 2 pictures were not described" in item.warnings[0]
         assert item.warnings[0].count("Is the server up") == 1
+
+
+def test_the_command_line_shows_what_was_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import json
+
+    from typer.testing import CliRunner
+
+    from lunheng.cli.main import app
+
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(app, [*arguments, str(report(tmp_path / "a.docx", "zh"))], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    with scripted_server(saying(SHOWS["zh"])) as server:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "lunheng.toml").write_text(
+            f'[parsing]\ndescribe_figures = 2\n[models.vision_endpoint]\nbase_url = "{server.url}/v1"\nmodel = "sees"\n'
+        )
+        described = [e["description"] for e in json.loads(run("parse", "--json"))["elements"]]
+        assert described == [None, None, SHOWS["zh"]]
+        assert run("parse", "--markdown").endswith(f"[图片 1]\n\n> {SHOWS['zh']}\n")
+        assert SHOWS["zh"] in "".join(run("parse").split("\n"))
+        last = json.loads(run("chunk", "--strategy", "structure", "--json"))["chunks"][-1]
+        assert last["kind"] == "figure" and last["prefix"].endswith(SHOWS["zh"])
