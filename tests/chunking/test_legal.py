@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lunheng.chunking import make_chunker
+from lunheng.chunking.domains import choose
 from lunheng.chunking.legal_clauses import chinese, mark_of, number_of, point_of
 from lunheng.config import ChunkingSettings
 from lunheng.parsing.builder import DocumentBuilder
@@ -161,3 +162,57 @@ def test_contracts_in_both_languages() -> None:
     assert [c.metadata.legal_clause_id for c in chunks] == ["Section 1", "Section 2", None]
     assert chunks[0].metadata.references == ("Section 2(b)",)
     assert chunks[0].metadata.section_title == "Section 1. Fees"
+
+
+CONTRACTS = {
+    "zh": (
+        "房屋租赁合同\n出租人（甲方）：青岚公司\n承租人（乙方）：李宁\n一、租赁物\n1. 甲方将码头路 3 号的房屋租给乙方使用。\n"
+        "2. 房屋面积为八十平方米。\n二、租金\n1. 月租金为三千元。\n2. 乙方应在每月五日前付款，见第三条。\n三、违约责任\n乙方逾期付款的，应付违约金。\n"
+        "四、争议\n双方协商解决。"
+    ),
+    "zh 1.1": (
+        "服务协议\n甲方：青岚公司\n乙方：港务局\n1. 服务内容\n1.1 甲方维护码头的起重机、系船柱和照明设备，每季度检查一次并向乙方提交书面报告。\n1.2 乙方提供场地、水电和存放工具的房间，并指定一名联系人。\n2. 费用\n2.1 每月三千元。\n"
+        "2.2 乙方按季付款。\n3. 期限\n3.1 本协议有效期一年，费用见第2条。\n3.2 甲方可以续期。"
+    ),
+    "en": (
+        "Service Agreement\nThis Agreement is made between Harbour Ltd (hereinafter Party A) and Ada Sample (hereinafter Party B).\n"
+        "1. Services\n1.1 Party A maintains the cranes of the pier.\n1.2 The parties meet:\n(a) in spring;\n(b) in autumn.\n"
+        "2. Fees\n2.1 Party B pays 300 a month.\n3. Term\n3.1 The term is one year; fees are in Clause 2.\n3.2 Either party may renew it."
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "ids", "title", "reference"),
+    [
+        ("zh", ["第一条", "第二条", "第三条", "第四条"], "二、租金", {"第二条": ("第三条",)}),
+        ("zh 1.1", ["第一条", "第二条", "第三条"], "2. 费用", {"第三条": ("第二条",)}),
+        ("en", ["Clause 1", "Clause 2", "Clause 3"], "2. Fees", {"Clause 3": ("Clause 2",)}),
+    ],
+)
+def test_a_contract_that_numbers_its_clauses_alone(
+    name: str, ids: list[str], title: str, reference: dict[str, tuple[str, ...]]
+) -> None:
+    made = DocumentBuilder(Path("/a/contract.txt"), "txt", b"x")
+    made.heading(CONTRACTS[name].split("\n")[0], 1)
+    for line in CONTRACTS[name].split("\n")[1:]:
+        made.add("paragraph", line)
+    document = made.build()
+    assert choose(document).strategy == "legal"
+    chunks = split(document)
+    found = by_id(chunks)
+    assert list(found) == ids
+    assert found[ids[1]].text.startswith(title) and found[ids[1]].metadata.section_title == title
+    assert {key: c.metadata.references for key, c in found.items() if c.metadata.references} == reference
+
+
+def test_numbered_points_of_other_texts_are_no_clauses() -> None:
+    for text in (
+        "会议纪要\n一、出席情况\n全体出席。\n二、决议\n修码头。\n三、其他\n无。" * 3,
+        "Minutes\n1. Attendance\nAll came.\n2. Decisions\nMend the pier.\n3. Other\nThe contract of either party ends."
+        * 2,
+    ):
+        made = DocumentBuilder(Path("/a/minutes.txt"), "txt", b"x")
+        for line in text.split("\n"):
+            made.add("paragraph", line)
+        assert choose(made.build()).strategy != "legal"

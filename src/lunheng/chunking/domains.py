@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 
 from lunheng.chunking.code_tree import LANGUAGE_OF
-from lunheng.chunking.legal_clauses import UNIT_LEVEL, Mark, mark_of
+from lunheng.chunking.legal_clauses import NUMBERED, NUMBERED_ZH, UNIT_LEVEL, Mark, marker_of
 from lunheng.chunking.lines import Line, read_lines
 from lunheng.chunking.medical import GUIDE_LABELS, NOTE_LABELS, PAPER_LABELS, section_label
 from lunheng.chunking.presets import CODE, GENERAL, LAW, MEDICINE, PAPER, QA, Preset
@@ -65,8 +65,8 @@ def choose(document: Document) -> Choice:
 def _law(document: Document, lines: Iterable[Line]) -> Choice | None:
     """Articles that follow one another; in English, where reports have sections too, the words of law as well."""
     marks: dict[str, list[Mark]] = {}
-    for line in lines:
-        mark = None if line.is_special else mark_of(line.text)
+    texts = [line.text for line in lines if not line.is_special]
+    for mark in map(marker_of(texts), texts):
         if mark is not None and mark.level == UNIT_LEVEL:
             marks.setdefault(mark.name, []).append(mark)
     if not marks:
@@ -75,7 +75,9 @@ def _law(document: Document, lines: Iterable[Line]) -> Choice | None:
     in_order = 1 + sum(b.number - a.number in (0, 1) for a, b in pairwise(found))
     if in_order < LEAST_ARTICLES or 2 * in_order < len(found):
         return None
-    if name != "条" and len(_LAW_WORDS.findall(document.text)) < max(LEAST_ARTICLES, len(found) // 3):
+    if name not in ("条", NUMBERED, NUMBERED_ZH) and len(_LAW_WORDS.findall(document.text)) < max(
+        LEAST_ARTICLES, len(found) // 3
+    ):
         return None
     return Choice(
         "legal", LAW, f"a law, contract or regulation: {in_order} of {name} in order, {found[0].id} to {found[-1].id}"

@@ -9,18 +9,20 @@ the lines themselves, so that flat text is as good as a document with headings. 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from lunheng.chunking.assembly import PREFIX_SHARE, Assembler, Draft
 from lunheng.chunking.blocks import Block, special_drafts
 from lunheng.chunking.legal_clauses import (
+    NUMBERED,
+    NUMBERED_ZH,
     UNIT_LEVEL,
     Here,
     Mark,
     chinese,
     join_id,
-    mark_of,
+    marker_of,
     number_of,
     point_of,
     references_in,
@@ -29,6 +31,7 @@ from lunheng.chunking.splitting import split_span
 from lunheng.protocols import Tokenizer
 from lunheng.types import Chunk, Document
 
+Marker = Callable[[str], Mark | None]
 LONGEST_TITLE = 60
 """Characters; a longer line below "Article 5" is its text and no title."""
 _ENDS = ("。", "；", "：", ".", ";", ":", "！", "？")
@@ -177,7 +180,8 @@ def _runs(lines: list[_Line]) -> Iterator[list[_Line]]:
 
 def _clauses(document: Document) -> list[_Clause]:
     """The articles of ``document`` in order, with the text around them."""
-    unit = _unit_name(document)
+    mark_of = marker_of(_texts(document))
+    unit = _unit_name(document, mark_of)
     base: tuple[str, ...] = ()
     divisions: list[tuple[int, str, str]] = []
     clauses = [_Clause(None, (), ())]
@@ -204,6 +208,8 @@ def _clauses(document: Document) -> list[_Clause]:
                 mark = Mark(4, mark.id, mark.label, mark.number, mark.name)
             if mark and mark.level == UNIT_LEVEL and mark.name == "条" and not _plausible(text, mark, last_number):
                 mark = None
+            if mark and mark.name in (NUMBERED, NUMBERED_ZH) and mark.number != last_number + 1:
+                mark = None  # a list within a clause
             if mark and mark.level < UNIT_LEVEL:
                 while divisions and divisions[-1][0] >= mark.level:
                     divisions.pop()
@@ -229,17 +235,20 @@ def _clauses(document: Document) -> list[_Clause]:
     clauses[-1].lines += headings
     found = [c for c in clauses if c.lines]
     for clause in found:
-        _number_lines(document, clause)
+        _number_lines(document, clause, mark_of)
     return found
 
 
-def _unit_name(document: Document) -> str:
-    """What the document's smallest numbered unit is called: the commonest of 条, Article, Section, Clause."""
-    names: Counter[str] = Counter()
+def _texts(document: Document) -> Iterator[str]:
+    """The visible lines of running text."""
     for element in document.elements:
         if not element.hidden and element.kind in ("heading", "paragraph", "list"):
-            marks = (mark_of(line) for line in element.text.split("\n"))
-            names.update(m.name for m in marks if m and m.level == UNIT_LEVEL)
+            yield from element.text.split("\n")
+
+
+def _unit_name(document: Document, mark_of: Marker) -> str:
+    """What the document's smallest numbered unit is called: the commonest of 条, Article, Section, Clause."""
+    names = Counter(m.name for m in map(mark_of, _texts(document)) if m and m.level == UNIT_LEVEL)
     return names.most_common(1)[0][0] if names else "条"
 
 
@@ -258,12 +267,12 @@ def _ends_article(is_heading: bool, text: str, clause: _Clause) -> bool:
     return is_heading and len(clause.lines) > 1
 
 
-def _number_lines(document: Document, clause: _Clause) -> None:
+def _number_lines(document: Document, clause: _Clause, mark_of: Marker) -> None:
     """Say of each line which paragraph and point it is in."""
     if clause.mark is None:
         return
-    english = clause.mark.name != "条"
-    first = next(i for i, line in enumerate(clause.lines) if _is_label(document, line, clause.mark))
+    english = clause.mark.name not in ("条", NUMBERED_ZH)
+    first = next(i for i, line in enumerate(clause.lines) if _is_label(document, line, clause.mark, mark_of))
     paragraph = 1
     points: tuple[str, ...] = () if english else ("第一款",)
     label = document.text[clause.lines[first].start : clause.lines[first].end].strip(" \t\u3000*#")
@@ -300,6 +309,6 @@ def _number_lines(document: Document, clause: _Clause) -> None:
         previous = text
 
 
-def _is_label(document: Document, line: _Line, mark: Mark) -> bool:
+def _is_label(document: Document, line: _Line, mark: Mark, mark_of: Marker) -> bool:
     found = mark_of(document.text[line.start : line.end]) if line.special is None else None
     return found is not None and found.id == mark.id

@@ -6,14 +6,16 @@ paragraph of its 条 and has no number of its own; English: Part, Title, Chapter
 
 **The id of a clause** is its divisions and itself from the outside in, joined by ``/``, with numerals in one
 form: Chinese ones for Chinese (``第三章/第十二条/第二款/第一项``, also where the text has 第12条), Arabic ones
-for English (``Chapter 3/Article 12(2)(a)``, also where the text has Chapter III).
+for English (``Chapter 3/Article 12(2)(a)``, also where the text has Chapter III). The clauses of a contract that are
+numbered alone (1., 一、) are its 条, or its Clauses.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 NUMERAL = r"[0-9０-９一二三四五六七八九十百千零〇两]+"
 _DIVISION = {"编": 1, "分编": 2, "篇": 1, "部": 1, "章": 3, "节": 4}
@@ -90,6 +92,17 @@ class Mark:
 
 
 UNIT_LEVEL = 5
+NUMBERED, NUMBERED_ZH = "numbered clauses", "编号条款"
+"""The names of clauses that have none."""
+_NUMBER = re.compile(r"(\d{1,2})\s*[.．、](?![\d.])\s*(?=\S)")
+_NUMBER_ZH = re.compile(r"([一二三四五六七八九十]{1,3})\s*、\s*(?=\S)")
+_LEAST_NUMBERED = 2
+"""Times that one number follows the one before."""
+_AGREEMENT = re.compile(r"\b(?:agreement|contract)\b", re.I)
+_PARTIES = re.compile(
+    r"\b(?:here(?:inafter|to|by|of|in|under)|party [ab]|(?:the|either|each|both) part(?:y|ies))\b", re.I
+)
+_LEAST_PARTIES = 3
 
 
 def mark_of(line: str) -> Mark | None:
@@ -115,6 +128,32 @@ def mark_of(line: str) -> Mark | None:
         name, value = _unit(match[1]), _arabic(match[2])
         return Mark(UNIT_LEVEL, f"{name} {value}", match[0], int(value) if value.isdecimal() else 0, name)
     return None
+
+
+def marker_of(lines: Iterable[str]) -> Callable[[str], Mark | None]:
+    """``mark_of``; for a contract that numbers its clauses without a name for them, what finds those."""
+    texts = list(lines)
+    if sum(mark is not None and mark.level == UNIT_LEVEL for mark in map(mark_of, texts)) > 1:
+        return mark_of
+    whole = "\n".join(texts)
+    chinese_contract = whole.count("甲方") > 1 and whole.count("乙方") > 1
+    if not chinese_contract and not (_AGREEMENT.search(whole) and len(_PARTIES.findall(whole)) >= _LEAST_PARTIES):
+        return mark_of
+    for pattern in (_NUMBER_ZH, _NUMBER):
+
+        def numbered(line: str, pattern: re.Pattern[str] = pattern) -> Mark | None:
+            match = pattern.match(line.lstrip(" \t\u3000#*"))
+            if match is None:
+                return mark_of(line)
+            number = number_of(match[1])
+            if chinese_contract:
+                return Mark(UNIT_LEVEL, f"第{chinese(number)}条", match[0].rstrip(), number, NUMBERED_ZH)
+            return Mark(UNIT_LEVEL, f"Clause {number}", match[0].rstrip(), number, NUMBERED)
+
+        found = [mark.number for mark in map(numbered, texts) if mark and mark.name in (NUMBERED, NUMBERED_ZH)]
+        if sum(after - before == 1 for before, after in pairwise(found)) >= _LEAST_NUMBERED:
+            return numbered
+    return mark_of
 
 
 def _unit(name: str) -> str:
