@@ -96,6 +96,15 @@ def test_hits_bring_their_neighbours_or_their_section(
         assert whole.text[hit.chunk.start : hit.chunk.end] == hit.chunk.text and alone.text in hit.chunk.text
 
 
+def test_the_same_text_takes_one_place(kb: KnowledgeBase, tmp_path: Path) -> None:
+    text = "Photographs are kept for 25 years by Karl Brandt."
+    kb.add([write(tmp_path, "a.md", f"# Archive\n\n{text}"), write(tmp_path, "b.md", f"# Attachment\n\n{text}")])
+    kb.add(write(tmp_path, "c.md", "# 食堂\n\n食堂每周五供应面条。"))
+    hits = kb.search("How long are photographs kept?", k=2)
+    assert len({hit.chunk.text for hit in hits}) == 2 and hits[0].chunk.text.endswith(text)
+    assert len(kb.search("How long are photographs kept?", k=3)) == 3
+
+
 def test_widened_hits_stop_at_hidden_text(tmp_path: Path, embedder: OnnxEmbedder) -> None:
     rows = [
         f"<p>{('望远镜每周清洗一次。' if i == 2 else f'The part number {i} is about cats. ') * 8}</p>" for i in range(5)

@@ -138,6 +138,38 @@ def test_across_languages_the_translated_question_is_compared(embedder: OnnxEmbe
     assert good.verdict == "supported", good.checks
 
 
+FINES = "第七条 使用超过年限单车的，每辆处二百元罚款。"
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "verdict"),
+    [
+        ("使用超过年限的单车，每辆罚二百元[1]。", FINES, "supported"),
+        ("违反押金规定的企业会被罚二百元，使用超过年限的单车会被罚二百元[1]。", FINES, "unsupported"),
+        (
+            "Lost badges cost 30 euros, and late returns of books cost 30 euros [1].",
+            "A lost badge is replaced for 30 euros.",
+            "unsupported",
+        ),
+        (
+            "A lost badge costs 30 euros, and a lost key costs 90 euros [1].",
+            "A lost badge is replaced for 30 euros. A lost key is replaced for 90 euros.",
+            "supported",
+        ),
+        (
+            "陪产假 20 天，自子女出生之日起 6 个月内休完[1]。",
+            "陪产假：20 天，自子女出生之日起 6 个月内休完。",
+            "supported",
+        ),
+    ],
+)
+def test_what_is_true_of_one_part_does_not_vouch_for_the_other(
+    answer: str, text: str, verdict: str, embedder: OnnxEmbedder
+) -> None:
+    question = "What does it cost?" if answer.isascii() else "陪产假有几天？" if "陪产假" in answer else "罚款是多少？"
+    assert check(embedder, question, answer, text).verdict == verdict
+
+
 @pytest.mark.parametrize(
     ("answer", "source"),
     [

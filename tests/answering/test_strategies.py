@@ -65,7 +65,7 @@ def test_what_fails_the_check_is_written_again_from_one_source(ask) -> None:  # 
 
 
 def test_a_draft_that_fails_as_often_as_allowed_is_refused(ask) -> None:  # type: ignore[no-untyped-def]
-    llm = FakeLLM(["A primary engineer receives CNY 9,999 a week."])
+    llm = FakeLLM([f"A primary engineer receives CNY {n} a week." for n in ("9,999", "9,998", "9,997", "9,996")])
     kb = ask(llm)
     answer = kb.ask(QUESTION)
     assert not answer.answered
@@ -138,6 +138,27 @@ def test_follow_ups_are_condensed(ask) -> None:  # type: ignore[no-untyped-def]
     history = [Message("user", QUESTION), Message("assistant", "CNY 1,350 [1].")]
     assert kb.condense([], "And of a secondary one?") == "And of a secondary one?"
     assert kb.condense(history, "And of a secondary one?") == "What is the allowance of a secondary engineer?"
+
+
+@pytest.mark.parametrize(
+    ("rewritten", "kept"),
+    [
+        ("A child ticket costs $1.50.", False),
+        ("What does a child ticket for the Lisbon tram cost?", False),
+        ("How much does a child ticket for the ferry cost?", True),
+    ],
+)
+def test_a_follow_up_that_answers_itself_is_not_asked(ask, rewritten: str, kept: bool) -> None:  # type: ignore[no-untyped-def]
+    history = [Message("user", "How much is a ticket for the ferry?"), Message("assistant", "6.20 EUR [1].")]
+    question = "And how much does a child ticket cost?"
+    condensed = ask(FakeLLM([rewritten])).condense(history, question)
+    assert condensed == (rewritten if kept else f"How much is a ticket for the ferry? {question}")
+
+
+def test_a_draft_that_comes_again_ends_the_attempts(ask) -> None:  # type: ignore[no-untyped-def]
+    llm = FakeLLM(["The annual leave of contractors is 99 days [1]."])
+    answer = ask(llm).ask(QUESTION)
+    assert not answer.answered and len([s for s in answer.trace.stages if s.name == "generate"]) == 2
 
 
 def test_a_stream_that_is_left_is_not_remembered() -> None:

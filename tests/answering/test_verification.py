@@ -78,6 +78,18 @@ def test_a_sentence_without_a_citation_gets_the_source_that_says_it(reader: Sent
     assert render(checked, {"supported"}) == "陪产假为20天[2]。"
 
 
+def test_a_copied_heading_is_no_sentence(reader: SentenceReader) -> None:
+    chunk = Chunk("c1", BACKUP, 0, len(BACKUP), Metadata("1.md", "md", "d1", 0, title="手册", heading_path=("备份",)))
+    given = Source(1, Hit(chunk, 1.0, "rerank"), 0, len(BACKUP), BACKUP, (BACKUP,))
+    checked = verify("手册 › 备份[1]\nBackups are kept for 35 days [1].", [given], "?", reader)
+    assert [c.text for c in checked.checks] == ["Backups are kept for 35 days."]
+
+
+def test_a_draft_from_one_source_cites_it(reader: SentenceReader) -> None:
+    checked = verify("Backups are kept for 90 days.", [source(1, BACKUP), source(2, LEAVE)], "?", reader, only=1)
+    assert checked.checks[0].citations == (1,) and checked.verdict == "unsupported"
+
+
 def test_a_wrong_citation_is_mended(reader: SentenceReader) -> None:
     checked = verify("Backups are kept for 35 days [2].", [source(1, BACKUP), source(2, LEAVE)], "?", reader)
     assert checked.checks[0].citations == (1,) and checked.verdict == "supported"

@@ -386,6 +386,15 @@ def negated(text: str) -> bool:
     return bool(_NEGATION.search(_RESTRICTION.sub(" ", _BOUNDS.sub(" ", text))))
 
 
+def without_quantities(text: str) -> str:
+    """``text`` with a space for each number and its unit."""
+    text = unicodedata.normalize("NFKC", text)
+    for quantity in extract(text).quantities:
+        start, end = quantity.at
+        text = text[:start] + " " * (end - start) + text[end:]
+    return text
+
+
 def denies(text: str) -> bool:
     """Whether any word of ``text`` denies, in whatever role."""
     return bool(_NEGATION.search(text))

@@ -20,6 +20,7 @@ from lunheng.answering.prompts import Reason, phrases
 from lunheng.protocols import Vectors
 from lunheng.text.language import is_chinese
 from lunheng.text.normalise import normalise
+from lunheng.text.segmentation import terms
 from lunheng.text.sentences import split_sentences
 from lunheng.types import Chunk, Citation, SentenceCheck, Source, Verdict
 
@@ -84,17 +85,19 @@ def verify(
     reader: SentenceReader,
     known: Sequence[Chunk] = (),
     language: str = "en",
+    only: int | None = None,
 ) -> Checked:
     """Check ``text``, written from ``sources`` (numbered from 1), sentence by sentence.
 
     Args:
         known: every chunk found for the question, shown to the model or not.
         language: of the reasons given.
+        only: the source that ``text`` was written from, where it was one alone: a sentence that cites nothing cites it.
     """
     by_number = {s.n: s for s in sources}
     invented: list[int] = []
     mended: list[str] = []
-    sentences = list(_sentences(text))
+    sentences = [item for item in _sentences(text) if not _is_label(item[1], sources)]
     passages = dict(zip(by_number, reader.passages([s.hit.chunk for s in sources]), strict=True))
     plain = [sentence for _, sentence, _ in sentences]
     vectors = reader.vectors(plain) if plain else np.empty((0, 0), np.float32)
@@ -105,7 +108,7 @@ def verify(
     astray = False
     for (_, sentence, cited), vector in zip(sentences, vectors, strict=True):
         invented += [n for n in cited if n not in by_number]
-        numbers = [n for n in cited if n in by_number]
+        numbers = [n for n in cited if n in by_number] or [n for n in (only,) if n is not None]
         evidence = [_weigh(by_number[n], passages[n], sentence, vector) for n in numbers]
         judged = judge(sentence, evidence)
         tried: Sequence[str] = ()
@@ -119,7 +122,8 @@ def verify(
                 elif not evidence and not tried:
                     tried = (words["uncited"].format(n=other.source.n, reason=second.reasons[0]),)
                 judged = replace(judged, astray=judged.astray or second.astray)
-        verdict, reasons = judged.verdict, judged.reasons or tried
+        verdict = judged.verdict
+        reasons = () if verdict == "supported" else judged.reasons or tried
         astray |= verdict == "unsupported" and judged.astray
         checks.append(SentenceCheck(sentence, tuple(e.source.n for e in evidence), verdict, tuple(reasons)))
         for item in evidence:
@@ -182,6 +186,14 @@ def _sentences(text: str) -> list[tuple[str, str, tuple[int, ...]]]:
         found.append((text[last:start] + lead, plain[len(lead) :], cited))
         last = end
     return found
+
+
+def _is_label(sentence: str, sources: Sequence[Source]) -> bool:
+    """Whether a line only copies where a source stands (title › heading), as small models do."""
+    parts = {part.strip() for part in sentence.strip("。.").split("›")}
+    return len(parts) > 1 and any(
+        parts & {s.hit.chunk.metadata.title, *s.hit.chunk.metadata.heading_path} for s in sources
+    )
 
 
 def _weigh(source: Source, passage: Passage, sentence: str, vector: Vectors) -> _Evidence:
@@ -263,6 +275,8 @@ class _Judge:
         if reasons:
             return _Judgement("unsupported", tuple(reasons))
         cosine = max(e.cosine for e in evidence)
+        if (alone := _unbacked_clause(sentence, evidence)) is not None:
+            return _Judgement("unsupported", (self.words["missing"].format(what=alone),))
         exact = bool(said.quantities - asked.quantities or said.dates or said.times)
         shared = overlap(sentence, near)
         translated = all(is_chinese(sentence) != is_chinese(e.passage.chunk.text) for e in evidence)
@@ -278,6 +292,25 @@ class _Judge:
         if cosine >= PARTLY or shared >= 0.5:
             return _Judgement("partly", (self.words["in part"].format(cosine=cosine),))
         return _Judgement("unsupported", (self.words["nowhere"].format(cosine=cosine),))
+
+
+_PARTS = re.compile(r"[，；;。]|,(?!\d)|\b(?:and|while|whereas)\b", re.I)
+_BACKED = 0.3
+"""The least share of a part's terms, its numbers aside, that its source holds."""
+
+
+def _unbacked_clause(sentence: str, evidence: Sequence[_Evidence]) -> str | None:
+    """A part of a compound claim, with a number of its own, whose words the sources hardly hold: what is true of one
+    part (each old bicycle: 200 yuan) does not vouch for the other. Compared within a language only."""
+    if any(is_chinese(sentence) != is_chinese(e.passage.chunk.text) for e in evidence):
+        return None
+    parts = [part.strip() for part in _PARTS.split(sentence)]
+    worded = {part: facts.without_quantities(part) for part in parts if facts.extract(part).quantities}
+    if len(worded) < 2:
+        return None
+    whole = "\n".join(e.passage.chunk.full_text for e in evidence)
+    telling = ((part, words) for part, words in worded.items() if terms(words, for_query=True))
+    return next((part for part, words in telling if overlap(words, whole) < _BACKED), None)
 
 
 def _near(item: _Evidence) -> str:

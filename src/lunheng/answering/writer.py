@@ -125,6 +125,7 @@ class Writer:
         """
         alone = [[source] for source in case.sources] if len(case.sources) > 1 else []
         first: Checked | None = None
+        drafts: set[str] = set()
         for shown in [case.sources, *alone][: self.settings.attempts]:
             if first is not None:
                 yield DraftRejected(tuple(r for c in first.checks for r in c.reasons))
@@ -137,9 +138,10 @@ class Writer:
                 stage.result["text"] = written
                 if detect_language(written) not in (case.language, "und"):
                     stage.warn(f"the answer is not in the question's language ({case.language})")
-            if prompts.is_refusal(written) or not written:
-                break
-            checked = _check(case, written)
+            if prompts.is_refusal(written) or not written or written in drafts:
+                break  # the same again: another source will not change it
+            drafts.add(written)
+            checked = _check(case, written, shown[0].n if first is not None else None)
             if checked.verdict == "supported" or (first is None and checked.verdict == "partly"):
                 yield AnswerDone(_answer(case, checked))
                 return
@@ -161,9 +163,9 @@ class Writer:
         return self.llm.count if self.llm is not None else self.embedder.tokenizer.count
 
 
-def _check(case: _Case, text: str) -> Checked:
+def _check(case: _Case, text: str, only: int | None = None) -> Checked:
     with case.tracer.stage("verify") as stage:
-        checked = verify(text, case.sources, case.question, case.reader, case.known, case.language)
+        checked = verify(text, case.sources, case.question, case.reader, case.known, case.language, only)
         for n in checked.invented:
             stage.warn(f"dropped citation [{n}]: there is no such source")
         stage.result["mended"] = checked.mended

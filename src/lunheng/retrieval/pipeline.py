@@ -300,8 +300,11 @@ class Searcher:
     def _hits(
         self, connection: Connection, ranked: list[Contender], k: int, principal: Principal, tracer: Tracer
     ) -> list[Hit]:
-        """The ``k`` best as hits; several children of one parent count once, as the best of them."""
+        """The ``k`` best as hits; several children of one parent count once, as the best of them, and so do passages
+        of the very same text (an attachment and the file itself), which come last where there are too few."""
         hits: list[Hit] = []
+        copies: list[Hit] = []
+        texts: set[str] = set()
         parents: set[tuple[str, tuple[int, int]]] = set()
         joined: list[str] = []
         for at in range(0, len(ranked), k):
@@ -313,9 +316,15 @@ class Searcher:
                     continue
                 if parent:
                     parents.add((chunk.metadata.document_id, parent))
-                hits.append(contender.hit(chunk))
+                hit = contender.hit(chunk)
+                (copies if chunk.text in texts else hits).append(hit)
+                texts.add(chunk.text)
             if len(hits) == k:
                 break
+        if copies:
+            with tracer.stage("copies", hits=len(hits)) as stage:
+                stage.result["put last"] = [hit.chunk.id for hit in copies]
+            hits += copies[: k - len(hits)]
         if parents:
             with tracer.stage("parents", hits=len(hits)) as stage:
                 stage.result["joined"] = joined
