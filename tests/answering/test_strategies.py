@@ -155,12 +155,6 @@ def test_a_follow_up_that_answers_itself_is_not_asked(ask, rewritten: str, kept:
     assert condensed == (rewritten if kept else f"How much is a ticket for the ferry? {question}")
 
 
-def test_a_draft_that_comes_again_ends_the_attempts(ask) -> None:  # type: ignore[no-untyped-def]
-    llm = FakeLLM(["The annual leave of contractors is 99 days [1]."])
-    answer = ask(llm).ask(QUESTION)
-    assert not answer.answered and len([s for s in answer.trace.stages if s.name == "generate"]) == 2
-
-
 def test_a_stream_that_is_left_is_not_remembered() -> None:
     class Cache(dict[str, Completion]):
         def get(self, fingerprint: str, prompt_hash: str) -> Completion | None:  # type: ignore[override]

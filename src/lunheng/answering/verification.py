@@ -275,7 +275,7 @@ class _Judge:
         if reasons:
             return _Judgement("unsupported", tuple(reasons))
         cosine = max(e.cosine for e in evidence)
-        if (alone := _unbacked_clause(sentence, evidence)) is not None:
+        if (alone := _unbacked_clause(sentence, evidence, asked)) is not None:
             return _Judgement("unsupported", (self.words["missing"].format(what=alone),))
         exact = bool(said.quantities - asked.quantities or said.dates or said.times)
         shared = overlap(sentence, near)
@@ -299,13 +299,14 @@ _BACKED = 0.3
 """The least share of a part's terms, its numbers aside, that its source holds."""
 
 
-def _unbacked_clause(sentence: str, evidence: Sequence[_Evidence]) -> str | None:
-    """A part of a compound claim, with a number of its own, whose words the sources hardly hold: what is true of one
+def _unbacked_clause(sentence: str, evidence: Sequence[_Evidence], asked: facts.Facts) -> str | None:
+    """A part of a compound claim, with a number that the question does not hold, whose words the sources hardly hold: what is true of one
     part (each old bicycle: 200 yuan) does not vouch for the other. Compared within a language only."""
     if any(is_chinese(sentence) != is_chinese(e.passage.chunk.text) for e in evidence):
         return None
     parts = [part.strip() for part in _PARTS.split(sentence)]
-    worded = {part: facts.without_quantities(part) for part in parts if facts.extract(part).quantities}
+    told = [part for part in parts if facts.extract(part).quantities - asked.quantities]
+    worded = {part: facts.without_quantities(part) for part in told}
     if len(worded) < 2:
         return None
     whole = "\n".join(e.passage.chunk.full_text for e in evidence)

@@ -125,7 +125,6 @@ class Writer:
         """
         alone = [[source] for source in case.sources] if len(case.sources) > 1 else []
         first: Checked | None = None
-        drafts: set[str] = set()
         for shown in [case.sources, *alone][: self.settings.attempts]:
             if first is not None:
                 yield DraftRejected(tuple(r for c in first.checks for r in c.reasons))
@@ -138,9 +137,8 @@ class Writer:
                 stage.result["text"] = written
                 if detect_language(written) not in (case.language, "und"):
                     stage.warn(f"the answer is not in the question's language ({case.language})")
-            if prompts.is_refusal(written) or not written or written in drafts:
-                break  # the same again: another source will not change it
-            drafts.add(written)
+            if prompts.is_refusal(written) or not written:
+                break
             checked = _check(case, written, shown[0].n if first is not None else None)
             if checked.verdict == "supported" or (first is None and checked.verdict == "partly"):
                 yield AnswerDone(_answer(case, checked))
