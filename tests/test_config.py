@@ -13,7 +13,7 @@ from lunheng.errors import ConfigError
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[retrieval]\nrrfk = 1", "retrieval.rrfk is no setting; did you mean rrf_k?"),
+        ("[retrieval]\nrrfk = 1", "retrieval.rrfk is no setting; did you mean rrf_k? See `lunheng config show`"),
         ("[retreival]\nrrf_k = 1", "retreival is no setting; did you mean retrieval?"),
         ("[storage]\ncolour = 1", "storage.colour is no setting; there are vectors, exact_below"),
         (

@@ -209,8 +209,9 @@ class Settings(BaseSettings):
             return bound(**overrides)  # type: ignore[no-any-return]
         except ValidationError as error:
             where = "; ".join(_complaint(tuple(map(str, e["loc"])), e["type"], e["msg"]) for e in error.errors())
+            where += "" if where.endswith("?") else "."
             raise ConfigError(
-                f"settings ({path or 'environment'}): {where}. See `lunheng config show` for every key."
+                f"settings ({path or 'environment'}): {where} See `lunheng config show` for every key."
             ) from error
         except ValueError as error:  # tomllib.TOMLDecodeError, SettingsError
             raise ConfigError(f"settings ({path or 'environment'}): {error}") from error

@@ -214,13 +214,14 @@ class KnowledgeBase:
 
         Raises:
             NotFoundError: a path does not exist.
+            DataError: ``acl`` or ``metadata`` is not of its form.
             BusyError: another process kept writing for longer than the settings allow.
         """
         given = [sources] if isinstance(sources, (str, Path, Document)) else list(sources)
         paths = [s for s in given if not isinstance(s, Document)]
         items: list[tuple[Path, bool] | Document] = [*files.expand(paths, self.folder)]
         items += [s for s in given if isinstance(s, Document)]
-        overrides = Overrides(collection, None if acl is None else tuple(acl), tuple(sorted((metadata or {}).items())))
+        overrides = Overrides.of(collection, acl, metadata)
         with self._writing("add", {"sources": len(items)}) as detail:
             report = IngestReport.of(self._ingest(items, overrides, progress))
             detail |= report.counts
@@ -239,12 +240,13 @@ class KnowledgeBase:
 
         Raises:
             NotFoundError: the folder does not exist or cannot be read; then nothing is removed.
+            DataError: ``acl`` or ``metadata`` is not of its form.
         """
         root = Path(folder).expanduser().absolute()
         if not root.is_dir():
             raise NotFoundError(f"{folder}: is not a folder")
         items: list[tuple[Path, bool] | Document] = [*files.expand([root], self.folder)]
-        overrides = Overrides(collection, None if acl is None else tuple(acl), tuple(sorted((metadata or {}).items())))
+        overrides = Overrides.of(collection, acl, metadata)
         with self._writing("sync", {"folder": str(root)}) as detail:
             reports = self._ingest(items, overrides, progress)
             here = {str(item[0]) for item in items if not isinstance(item, Document)}

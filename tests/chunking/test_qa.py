@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lunheng.chunking import make_chunker
+from lunheng.chunking import cut_document, make_chunker
 from lunheng.chunking.qa import is_question_heading, question_columns, starts_label
 from lunheng.config import ChunkingSettings
 from lunheng.parsing.builder import DocumentBuilder
@@ -43,6 +43,22 @@ def test_columns_of_a_sheet() -> None:
     chunks = split("help-desk.csv")
     assert [c.kind for c in chunks] == ["qa"] * 3
     assert "| 问题 | 回答 | 部门 |" in chunks[1].prefix and chunks[1].text.startswith("| 报销多久到账？")
+
+
+@pytest.mark.parametrize("strategy", ["code", "qa", "table"])
+@pytest.mark.parametrize("name", ["图书馆条例.txt", "harbour-act.txt"])
+def test_a_strategy_that_found_nothing_of_its_own_says_so(strategy: str, name: str) -> None:
+    document = parse_here(DOCUMENTS / name, Limits(), "off")
+    settings = ChunkingSettings(strategy=strategy)
+    (note,) = cut_document(make_chunker(settings, FakeTokenizer(), 1024), document).notes
+    assert "was found in it" in note or "were found in it" in note
+
+
+@pytest.mark.parametrize(("strategy", "name"), [("code", "ledger.py"), ("qa", "faq.txt"), ("table", "help-desk.csv")])
+def test_a_strategy_that_fits_has_no_note(strategy: str, name: str) -> None:
+    document = parse_here(DOCUMENTS / name, Limits(), "off")
+    notes = cut_document(make_chunker(ChunkingSettings(strategy=strategy), FakeTokenizer(), 1024), document).notes
+    assert not [note for note in notes if "found in it" in note]
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,52 @@ def test_what_is_no_pair_is_refused(bad: str, tmp_path: Path) -> None:
     assert result.exit_code == 2 and "key=value" in result.output
 
 
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--acl", "bob"], "did you mean user:bob or group:bob?"),
+        (["--acl", "组:研发"], "did you mean user:研发 or group:研发?"),
+        (["--acl", "user:"], "neither *, user:ID nor group:NAME"),
+        (["--meta", "page_number=3"], "'page_number' is filled"),
+        (["--meta", "team=码头", "--meta", "language=fr"], "'language' is filled"),
+    ],
+)
+@pytest.mark.parametrize("command", ["add", "sync"])
+def test_what_would_never_be_found_is_refused(command: str, options: list[str], said: str, tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    result = CliRunner().invoke(app, [command, str(folder), "--kb", str(tmp_path / "kb"), *options])
+    assert result.exit_code and not (tmp_path / "kb").exists()
+    assert said in str(result.exception)
+
+
+def test_an_access_list_in_a_file_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUNHENG_MODELS__LLM", "none")
+    (tmp_path / "法.md").write_text("---\nacl: [bob]\n---\n# 法\n\n第一条。", encoding="utf-8")
+    result = CliRunner().invoke(app, ["add", str(tmp_path / "法.md"), "--kb", str(tmp_path / "kb"), "--json"])
+    (item,) = json.loads(result.stdout)["items"]
+    assert result.exit_code == 1 and item["status"] == "failed" and "user:bob or group:bob" in item["reason"]
+
+
+def test_own_tags_can_be_filtered_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUNHENG_MODELS__LLM", "none")
+    kb = str(tmp_path / "kb")
+    path = tmp_path / "a.md"
+    path.write_text("---\ntags: [bees, 北方]\n---\n# Hives\n\nThe hives stand by the river.", encoding="utf-8")
+    (tmp_path / "b.md").write_text("# 蜂箱\n\n蜂箱放在河边。", encoding="utf-8")
+    as_json("add", str(path), "--kb", kb)
+    as_json("add", str(tmp_path / "b.md"), "--kb", kb, "--meta", "tags=蜜蜂")
+    for where, name in (
+        ('tags contains "bees"', "a.md"),
+        ('tags contains "北方"', "a.md"),
+        ('tags contains "蜜蜂"', "b.md"),
+    ):
+        (hit,) = as_json("search", "hives 蜂箱", "--kb", kb, "--filter", where)["hits"]
+        assert Path(hit["chunk"]["metadata"]["source"]).name == name
+        assert hit["chunk"]["metadata"]["tags"][0] in ("bees", "蜜蜂")
+        assert len(hit["chunk"]["metadata"]["tags"]) > 1
+
+
 def test_metadata_from_every_place_can_be_filtered_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUNHENG_MODELS__LLM", "none")
     folder, kb = tmp_path / "docs", str(tmp_path / "kb")

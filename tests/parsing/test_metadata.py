@@ -54,7 +54,9 @@ def test_sidecar(tmp_path: Path) -> None:
     assert hash_file(path) != before == plain.content_hash
 
 
-@pytest.mark.parametrize("content", ["{broken", "[1]", '{"acl": {"a": 1}}', '{"created_at": "yesterday"}'])
+@pytest.mark.parametrize(
+    "content", ["{broken", "[1]", '{"acl": {"a": 1}}', '{"created_at": "yesterday"}', '{"acl": "bob"}']
+)
 def test_a_bad_sidecar_is_an_error(tmp_path: Path, content: str) -> None:
     path = tmp_path / "a.txt"
     path.write_text("text")

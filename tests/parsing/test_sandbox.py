@@ -144,6 +144,7 @@ def test_a_dead_worker_costs_one_document(tmp_path: Path, sandbox: Sandbox) -> N
 
 def test_workers_are_reused_and_threads_have_their_own(tmp_path: Path, sandbox: Sandbox) -> None:
     path = make_html(tmp_path, ENGLISH).path
+    before = set(threading.enumerate())
     sandbox.parse(path, Limits())
     first = sandbox._idle[0]
     sandbox.parse(path, Limits())
@@ -151,7 +152,13 @@ def test_workers_are_reused_and_threads_have_their_own(tmp_path: Path, sandbox: 
     with ThreadPoolExecutor(3) as pool:
         documents = list(pool.map(lambda _: sandbox.parse(path, Limits()), range(12)))
     assert len(set(map(id, documents))) == 12 and all(d == documents[0] for d in documents)
-    assert threading.active_count() < 20
+    added = set(threading.enumerate()) - before
+    assert [thread.name for thread in added] == ["lunheng-parse-clock"]
+    sandbox.close()
+    for thread in added:
+        thread.join(5)
+        assert not thread.is_alive()
+    assert sandbox.parse(path, Limits()).title == ENGLISH.title  # a closed pool begins anew
 
 
 def test_a_file_in_the_working_directory_is_no_module(

@@ -87,6 +87,7 @@ class Assembler:
         self._starts = [e.start for e in document.elements]
         self._prefixes: dict[tuple[str, ...], str] = {}
         self._languages: dict[str, str] = {}
+        self._own_tags = _own_tags(document)
 
     def elements_in(self, start: int, end: int) -> range:
         """Positions of the elements that share a character with ``start:end``."""
@@ -204,7 +205,7 @@ class Assembler:
             word_count=count_words(text),
             token_count=count,
             language=self._language(text),
-            tags=tuple(extract_keywords(text, TAGS)),
+            tags=tuple(dict.fromkeys([*self._own_tags, *extract_keywords(text, TAGS)])),
             legal_clause_id=draft.clause,
             references=draft.references,
             table_caption=next((e.caption for e in elements if e.kind == "table" and e.caption), None),
@@ -229,6 +230,12 @@ class Assembler:
     def _language(self, text: str) -> str:
         found = detect_language(text)
         return self.document.language if found == "und" else found
+
+
+def _own_tags(document: Document) -> list[str]:
+    """What the document itself, or whoever added it, gives as its tags: a list, or one string."""
+    given = document.extra.get("tags") or ()
+    return [str(tag) for tag in (given if isinstance(given, (list, tuple)) else [given])]
 
 
 def _common_path(elements: list[Element]) -> tuple[str, ...]:

@@ -56,9 +56,11 @@ class CodeChunker:
         return self.cut(document).chunks
 
     def cut(self, document: Document) -> Cut:
-        """The chunks; notes on a language without a grammar, syntax errors, and prefixes that did not fit."""
+        """The chunks; notes on a document without code, a language without a grammar, syntax errors, and prefixes that did not fit."""
         assembler = Assembler(document, self._tokenizer, self._size)
         notes: dict[str, None] = {}
+        if not any(e.kind == "code" for e in document.elements):
+            notes["no code was found in it; it was cut as text, by its sections"] = None
         return Cut(assembler.chunks(list(self._drafts(assembler, notes))), tuple(notes))
 
     def _drafts(self, assembler: Assembler, notes: dict[str, None]) -> Iterator[Draft]:

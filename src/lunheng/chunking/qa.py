@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from lunheng.chunking.assembly import PREFIX_SHARE, Assembler, Draft
 from lunheng.chunking.blocks import Block, row_header, special_drafts
+from lunheng.chunking.cut import Cut
 from lunheng.chunking.lines import Line, read_lines
 from lunheng.chunking.splitting import split_span
 from lunheng.protocols import Tokenizer
@@ -99,8 +100,14 @@ class QuestionChunker:
         self._overlap = overlap
 
     def split(self, document: Document) -> list[Chunk]:
+        return self.cut(document).chunks
+
+    def cut(self, document: Document) -> Cut:
+        """The chunks; a note where the document holds no pairs."""
         assembler = Assembler(document, self._tokenizer, self._size)
-        return assembler.chunks(self._drafts(assembler))
+        chunks = assembler.chunks(self._drafts(assembler))
+        found = any(chunk.kind == "qa" for chunk in chunks)
+        return Cut(chunks, () if found else ("no questions with answers were found in it; it was cut as running text",))
 
     def _drafts(self, assembler: Assembler) -> Iterator[Draft]:
         elements = assembler.document.elements

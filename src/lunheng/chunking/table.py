@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from lunheng.chunking.assembly import Assembler, Draft
 from lunheng.chunking.blocks import caption_of, make_blocks, row_header, special_drafts
+from lunheng.chunking.cut import Cut
 from lunheng.chunking.structure import text_drafts, top_level
 from lunheng.protocols import Tokenizer
 from lunheng.types import Chunk, Document, Element
@@ -24,8 +25,14 @@ class TableChunker:
         self._overlap = overlap
 
     def split(self, document: Document) -> list[Chunk]:
+        return self.cut(document).chunks
+
+    def cut(self, document: Document) -> Cut:
+        """The chunks; a note where the document holds no tables."""
         assembler = Assembler(document, self._tokenizer, self._size)
-        return assembler.chunks(self._drafts(assembler))
+        chunks = assembler.chunks(self._drafts(assembler))
+        found = any(e.kind == "table" for e in document.elements)
+        return Cut(chunks, () if found else ("no table was found in it; it was cut as text, by its sections",))
 
     def _drafts(self, assembler: Assembler) -> Iterator[Draft]:
         elements = assembler.document.elements

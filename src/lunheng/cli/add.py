@@ -14,6 +14,7 @@ from lunheng.cli.common import (
     bar,
     ingest_progress,
     insist_on,
+    insist_on_acl,
     opened,
     parse_metadata,
     show_ingest,
@@ -24,7 +25,13 @@ Collection = Annotated[
     typer.Option("--collection", help="The collection that they belong to, instead of what they say themselves."),
 ]
 Acl = Annotated[list[str] | None, typer.Option("--acl", help="Who may read them: *, user:ID, group:NAME (repeatable).")]
-Meta = Annotated[list[str] | None, typer.Option("--meta", help="Your own metadata, key=value (repeatable).")]
+Meta = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--meta",
+        help="Your own metadata, key=value (repeatable), for this run: give it again next time, or use sidecars.",
+    ),
+]
 
 
 def add(
@@ -37,6 +44,7 @@ def add(
 ) -> None:
     """Add files and folders; unchanged ones cost at most a hash, bad ones are reported and skipped."""
     metadata = parse_metadata(meta)
+    insist_on_acl(acl)
     insist_on(paths)
     with opened(kb, must_exist=False) as base, bar("adding", as_json) as advance:
         report = base.add(paths, collection=collection, acl=acl, metadata=metadata, progress=ingest_progress(advance))

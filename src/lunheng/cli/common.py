@@ -69,6 +69,17 @@ def insist_on(paths: Iterable[Path]) -> None:
             raise NotFoundError(f"{path}: no such file or folder")
 
 
+def insist_on_acl(acl: Iterable[str] | None) -> None:
+    """Before a knowledge base is made: the entries of ``--acl`` must be of a form that someone can have.
+
+    Raises:
+        DataError: one is not.
+    """
+    from lunheng.parsing.metadata import checked_acl
+
+    checked_acl(acl or ())
+
+
 def show_notes(warnings: Iterable[str]) -> None:
     """Warnings of a result, each once, on standard error."""
     for warning in dict.fromkeys(warnings):
@@ -196,7 +207,7 @@ def ingest_progress(advance: Any) -> Any:
 
 def parse_metadata(pairs: list[str] | None) -> dict[str, Any]:
     """``key=value`` pairs, each value a number, true or false, a list, a date or text; a key said again is a list."""
-    from lunheng.parsing.metadata import read_value
+    from lunheng.parsing.metadata import checked_own, read_value
 
     found: dict[str, Any] = {}
     for pair in pairs or ():
@@ -212,4 +223,5 @@ def parse_metadata(pairs: list[str] | None) -> dict[str, Any]:
             before = found[key] if isinstance(found[key], list) else [found[key]]
             value = [*before, *(value if isinstance(value, list) else [value])]
         found[key] = value
+    checked_own(found)
     return found

@@ -15,6 +15,7 @@ from lunheng.cli.common import (
     bar,
     ingest_progress,
     insist_on,
+    insist_on_acl,
     opened,
     parse_metadata,
     show_ingest,
@@ -31,6 +32,7 @@ def sync(
 ) -> None:
     """Make the knowledge base agree with a folder: added, changed and removed files propagate."""
     metadata = parse_metadata(meta)
+    insist_on_acl(acl)
     insist_on([folder])
     if folder.is_file():
         raise typer.BadParameter(f"{folder} is a file; add it with: lunheng add {folder}", param_hint="FOLDER")

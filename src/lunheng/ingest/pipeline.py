@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from lunheng.errors import LunhengError, UnsupportedFormatError
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest.embedding import Passage, PassageEmbedder, passages_of
 from lunheng.parsing import file_state, hash_file
-from lunheng.parsing.metadata import apply_metadata
+from lunheng.parsing.metadata import apply_metadata, checked_acl, checked_own
 from lunheng.protocols import Chunker
 from lunheng.types import Document, content_id
 
@@ -86,17 +86,28 @@ class Overrides:
     acl: tuple[str, ...] | None = None
     extra: tuple[tuple[str, object], ...] = ()
 
+    @classmethod
+    def of(cls, collection: str | None, acl: Iterable[str] | None, metadata: Mapping[str, object] | None) -> Overrides:
+        """What was given, checked.
+
+        Raises:
+            DataError: an entry of the access list is of no known form, or a key is the name of a filled field.
+        """
+        own = checked_own(metadata or {})
+        return cls(collection, None if acl is None else checked_acl(acl), tuple(sorted(own.items())))
+
     def apply(self, document: Document) -> Document:
         """The document as the caller says it is; ``extra`` may also name its title, author and dates.
 
         Raises:
             ParseError: a date among them is none.
+            DataError: an entry of the document's own access list is of no known form.
         """
         document = apply_metadata(document, dict(self.extra))
         return replace(
             document,
             collection=document.collection if self.collection is None else self.collection,
-            acl=document.acl if self.acl is None else self.acl,
+            acl=checked_acl(document.acl) if self.acl is None else self.acl,
         )
 
 

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import fields as fields_of
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lunheng.errors import ParseError
+from lunheng.errors import DataError, ParseError
 from lunheng.parsing.builder import DocumentBuilder
-from lunheng.types import Document
+from lunheng.types import EVERYONE, Document, Metadata
 
 SIDECAR_SUFFIX = ".meta.json"
+_GIVEN = {"title", "author", "created_at", "last_modified", "tags", "acl", "collection"}
+_FILLED = {field.name for field in fields_of(Metadata)} - _GIVEN
 _DATE = re.compile(r"((?:19|20)\d\d)\s*[-/年]\s*(\d{1,2})\s*[-/月]\s*(\d{1,2})\s*日?")
 _ITEM = re.compile(r"\s*(\"[^\"]*\"|'[^']*'|[^,，]+)")
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?\n)?(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
@@ -110,7 +113,7 @@ def apply_metadata(document: Document, given: Mapping[str, Any]) -> Document:
     """Lay ``given`` over the document.
 
     Raises:
-        ParseError: if acl is neither a string nor a list of strings, or a date is not ISO 8601.
+        ParseError: if acl is neither a string nor a list of ``*``, ``user:ID`` and ``group:NAME``, or a date is not ISO 8601.
     """
     if not given:
         return document
@@ -135,7 +138,42 @@ def _acl(value: Any, source: str) -> tuple[str, ...]:
     grants = [value] if isinstance(value, str) else value
     if not isinstance(grants, list) or not all(isinstance(g, str) for g in grants):
         raise ParseError(f"{source}: acl must be a list such as ['group:staff', 'user:ann'], not {value!r}; mend it")
-    return tuple(grants)
+    try:
+        return checked_acl(grants)
+    except DataError as error:
+        raise ParseError(f"{source}: {error}") from error
+
+
+def checked_acl(grants: Iterable[str]) -> tuple[str, ...]:
+    """``grants`` as an access list.
+
+    Raises:
+        DataError: one is neither ``*``, ``user:ID`` nor ``group:NAME``; nobody would ever have it.
+    """
+    found = tuple(grants)
+    for grant in found:
+        kind, _, name = grant.partition(":")
+        if grant != EVERYONE and (kind not in ("user", "group") or not name or name != name.strip()):
+            bare = (name or kind).strip() or "ID"
+            raise DataError(
+                f"acl: {grant!r} is neither *, user:ID nor group:NAME; did you mean user:{bare} or group:{bare}?"
+            )
+    return found
+
+
+def checked_own(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``metadata`` of one's own, with no name that a filter would take for a field of another meaning.
+
+    Raises:
+        DataError: a name is that of a field which is filled from the document.
+    """
+    for key in metadata:
+        if key in _FILLED:
+            raise DataError(
+                f"metadata: {key!r} is filled from the document itself and would not be found; take another name, "
+                f"such as my_{key}"
+            )
+    return metadata
 
 
 def _moment(value: Any, name: str, source: str) -> datetime:

@@ -51,11 +51,13 @@ class _Clock:
         self._next = float("inf")
         """When the thread looks again."""
         self._thread: threading.Thread | None = None
+        self._ending = False
 
     def start(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         """Give ``process`` so many seconds from now."""
         with self._changed:
             self._ends[process] = end = time.monotonic() + seconds
+            self._ending = False
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="lunheng-parse-clock", daemon=True)
                 self._thread.start()
@@ -67,15 +69,23 @@ class _Clock:
         with self._changed:
             return self._ends.pop(process, None) is None
 
+    def end(self) -> None:
+        """End the thread once nothing is timed any more; the next ``start`` begins another."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify()
+
     def _run(self) -> None:
         with self._changed:
-            while True:
+            while self._ends or not self._ending:
                 now = time.monotonic()
                 for process in [p for p, end in self._ends.items() if end <= now]:
                     del self._ends[process]
                     _kill(process)
                 self._next = min(self._ends.values(), default=float("inf"))
                 self._changed.wait(self._next - now if self._ends else None)
+            self._thread = None
+            self._next = float("inf")
 
 
 class _Worker:
@@ -169,11 +179,12 @@ class Sandbox:
             ) from error
 
     def close(self) -> None:
-        """End every idle worker."""
+        """End every idle worker, and the clock when none is at work."""
         with self._lock:
             idle, self._idle = self._idle, []
         for worker in idle:
             worker.close()
+        self._clock.end()
 
     def _take(self) -> _Worker:
         while True:
