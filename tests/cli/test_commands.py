@@ -343,6 +343,19 @@ def test_a_terminal_that_knows_no_chinese_gets_json_all_the_same(tmp_path: Path)
     assert json.loads(done.stdout.decode("latin-1"))["title"] == "年假"
 
 
+@pytest.mark.parametrize("command", ["parse", "chunk"])
+def test_a_folder_is_no_file(command: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [command, str(tmp_path)])
+    assert result.exit_code == 2 and "is a folder" in result.output and "lunheng add" in result.output
+
+
+def test_parse_shows_what_is_known_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "码头.md"
+    path.write_text("---\nauthor: 黎若禾\ndate: 2026-03-01\nstops: [甲, b]\n---\n# Pier\n\n开放。", encoding="utf-8")
+    result = CliRunner().invoke(app, ["parse", str(path)])
+    assert "author: 黎若禾; created_at: 2026-03-01; stops: 甲, b" in result.output
+
+
 def test_a_reader_that_has_read_enough_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "long.txt").write_text("one line\n" * 50_000, encoding="utf-8")
     for option in ([], ["--json"]):

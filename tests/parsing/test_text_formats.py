@@ -126,6 +126,21 @@ def test_encodings(tmp_path: Path, text: str, encoding: str) -> None:
     assert parse(tmp_path / "a.txt", text.encode(encoding)).text == text.strip()
 
 
+@pytest.mark.parametrize(
+    "first,title",
+    [
+        ("报销制度（2025 版）", "报销制度（2025 版）"),
+        ("Expenses (2025)", "Expenses (2025)"),
+        ("FIRST DAYS 入职\n===========\nfor all", "FIRST DAYS 入职"),
+        ("本制度自一月一日起施行，仅供查阅。", "旧制度"),
+        ("（本制度已废止。）", "旧制度"),
+    ],
+)
+def test_the_title_is_the_first_line_or_the_name(tmp_path: Path, first: str, title: str) -> None:
+    text = f"{first}\n\n一、范围\n全体员工都适用。\n\n二、差旅标准\n\n住宿费上限为 500 元。"
+    assert parse(tmp_path / "旧制度.txt", text.encode()).title == title
+
+
 def test_headings_by_number(tmp_path: Path) -> None:
     document = parse(tmp_path / "a.txt", CHINESE.encode("gb18030"))
     assert [(e.text, e.level) for e in document.elements if e.kind == "heading"] == [

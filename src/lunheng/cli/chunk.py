@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lunheng.cli.common import AsJson, Waiting, counted, out, print_json, show_notes
+from lunheng.cli.common import AsJson, Waiting, counted, insist_on_file, out, print_json, show_notes
 
 if TYPE_CHECKING:
     from lunheng.chunking import Cut
@@ -41,6 +41,7 @@ def chunk(
 
     if compare and strategy is not None:
         raise typer.BadParameter("cuts by every strategy; leave --strategy out", param_hint="--compare")
+    insist_on_file(file, "FILE")
     settings = Settings.load()
     if size is not None:
         settings = _with(settings, "size", size)

@@ -69,6 +69,18 @@ def insist_on(paths: Iterable[Path]) -> None:
             raise NotFoundError(f"{path}: no such file or folder")
 
 
+def insist_on_file(path: Path, argument: str) -> None:
+    """A command that reads one file is not given a folder.
+
+    Raises:
+        typer.BadParameter: it is one.
+    """
+    if path.is_dir():
+        raise typer.BadParameter(
+            f"{path} is a folder, and this reads one file; for a folder: lunheng add {path}", param_hint=argument
+        )
+
+
 def insist_on_acl(acl: Iterable[str] | None) -> None:
     """Before a knowledge base is made: the entries of ``--acl`` must be of a form that someone can have.
 

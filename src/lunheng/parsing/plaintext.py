@@ -18,6 +18,8 @@ from lunheng.types import Document, Limits
 _BLANK = re.compile(r"\n[^\S\n]*\n\s*")
 _BULLET = re.compile(r"\s*(?:[-*+•·●]|\(?\d{1,3}[.)、）]|[（(][一二三四五六七八九十\d]+[)）])\s*\S")
 _ENDS_SENTENCE = re.compile(r"[。！？；：….!?:;”\"’』」)）]\s*$")
+_CLOSING = "”\"’'」』）)"
+"""May end a title: 报销制度（2025 版）."""
 LONGEST_TITLE = 60
 """Characters of a first line that can be the title."""
 LONG_LINE = 100
@@ -34,6 +36,8 @@ class PlainTextParser:
         for warning in warnings:
             builder.warn(warning)
         builder.title = _title(text)
+        if not builder.title and heading_level(_first_line(text)[0]) is None:
+            builder.title = source.stem  # a section's heading further down is not the document's title
         add_text(text, builder)
         return builder.build()
 
@@ -71,13 +75,19 @@ class SourceCodeParser:
 
 def _title(text: str) -> str:
     """The title that the text opens with, or "": one short line by itself that ends no sentence and has no number."""
-    first, _, rest = clean_text(text[:1000]).lstrip().partition("\n")
-    first = first.strip()
-    alone = rest.partition("\n")[0].strip() == "" and rest.strip() != ""
+    first, rest = _first_line(text)
+    below = rest.partition("\n")[0].strip()
+    alone = set(below) <= set("=-") and rest.strip("=-\n ") != ""  # a blank line below it, or an underline
     numbered = heading_level(first) is not None or _BULLET.match(first)
-    if not alone or len(first) > LONGEST_TITLE or _ENDS_SENTENCE.search(first) or numbered:
+    if not alone or len(first) > LONGEST_TITLE or _ENDS_SENTENCE.search(first.rstrip(_CLOSING)) or numbered:
         return ""
     return first
+
+
+def _first_line(text: str) -> tuple[str, str]:
+    """The first line that is not blank, and what follows it (of a look at the beginning)."""
+    first, _, rest = clean_text(text[:1000]).lstrip().partition("\n")
+    return first.strip(), rest
 
 
 def _add_text(builder: DocumentBuilder, lines: list[str]) -> None:
