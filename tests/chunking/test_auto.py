@@ -43,6 +43,36 @@ def test_a_handbook_is_general_text(path: Path) -> None:
     assert choose(parse_here(path, Limits(), "off")).preset is GENERAL
 
 
+SHORT_FAQ = "Q: When does the ferry leave?\nA: At seven, from pier 3.\n\n问：渡轮几点开？\n答：七点，从三号码头开出。\n"  # mixed
+LEASE = "LEASE AGREEMENT\n\n" + "\n\n".join(
+    f"Article {n} {name}\nThe tenant pays 900 crowns for the {name.lower()}."
+    for n, name in enumerate(("Premises", "Rent", "Deposit", "Notice"), 1)
+)
+COOPERATION = (
+    "合作协议\n\n甲方：椋鸟云\n乙方：北岸渡轮\n\n一、合作内容\n双方共同运营三号码头。\n\n"
+    "二、费用\n每年 9000 元，一月付清。\n\n三、期限\n自 2026 年 1 月 1 日起一年。"
+)
+
+
+@pytest.mark.parametrize(
+    "text,strategy",
+    [
+        (SHORT_FAQ, "qa"),
+        (f"Ferry FAQ 常见问题\n\n{SHORT_FAQ}", "qa"),
+        (LEASE, "legal"),
+        (COOPERATION, "legal"),
+        (f"{SHORT_FAQ}\nThe ferry was built in 1931.\n\nIt was painted in 1950.", "recursive"),
+        (LEASE.replace("LEASE AGREEMENT", "A walk in four parts"), None),
+        (COOPERATION.replace("合作协议", "会议记录").replace("甲方", "主持").replace("乙方", "记录"), None),
+    ],
+)
+def test_a_short_document_that_is_wholly_of_a_kind(text: str, strategy: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(text, encoding="utf-8")
+    chosen = choose(parse_here(path, Limits(), "off")).strategy
+    assert chosen == strategy if strategy else chosen in ("structure", "recursive")
+
+
 def test_a_paper_and_a_report() -> None:
     made = DocumentBuilder(Path("/a/x.pdf"), "pdf", b"x")
     for heading in ("Abstract", "1 Introduction", "2 Methods", "3 Results", "4 Conclusion", "References"):

@@ -13,14 +13,21 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 
 from lunheng.chunking.code_tree import LANGUAGE_OF
-from lunheng.chunking.legal_clauses import NUMBERED, NUMBERED_ZH, UNIT_LEVEL, Mark, marker_of
+from lunheng.chunking.legal_clauses import NUMBERED, NUMBERED_ZH, UNIT_LEVEL, Mark, is_law_title, marker_of
 from lunheng.chunking.lines import Line, read_lines
 from lunheng.chunking.medical import GUIDE_LABELS, NOTE_LABELS, PAPER_LABELS, section_label
 from lunheng.chunking.presets import CODE, GENERAL, LAW, MEDICINE, PAPER, QA, Preset
-from lunheng.chunking.qa import is_question, is_question_heading, question_columns, starts_label, table_cells
+from lunheng.chunking.qa import (
+    is_question,
+    is_question_heading,
+    question_columns,
+    starts_answer,
+    starts_label,
+    table_cells,
+)
 from lunheng.types import Document
 
-SHORT = 150
+SHORT = 40
 """Characters; a shorter text has no room for the signs of a kind."""
 MOST_LINES = 3000
 """Lines that are looked at."""
@@ -75,9 +82,8 @@ def _law(document: Document, lines: Iterable[Line]) -> Choice | None:
     in_order = 1 + sum(b.number - a.number in (0, 1) for a, b in pairwise(found))
     if in_order < LEAST_ARTICLES or 2 * in_order < len(found):
         return None
-    if name not in ("条", NUMBERED, NUMBERED_ZH) and len(_LAW_WORDS.findall(document.text)) < max(
-        LEAST_ARTICLES, len(found) // 3
-    ):
+    said = name in ("条", NUMBERED, NUMBERED_ZH) or is_law_title(texts[0])
+    if not said and len(_LAW_WORDS.findall(document.text)) < max(LEAST_ARTICLES, len(found) // 3):
         return None
     return Choice(
         "legal", LAW, f"a law, contract or regulation: {in_order} of {name} in order, {found[0].id} to {found[-1].id}"
@@ -97,7 +103,7 @@ def _questions(document: Document, lines: list[Line]) -> Choice | None:
                 "qa", QA, f"questions and answers in the columns {header[columns[0]]!r}, {header[columns[1]]!r}"
             )
     labels = sum(not line.is_special and starts_label(line.text) for line in lines)
-    if labels >= LEAST_QUESTIONS:
+    if labels >= LEAST_QUESTIONS or _is_all_pairs(lines):
         return Choice("qa", QA, f"questions and answers: {labels} labelled questions")
     headings = [line for line in lines if line.kind == "heading"]
     asking = sum(is_question_heading(line.text) for line in headings)
@@ -109,6 +115,17 @@ def _questions(document: Document, lines: list[Line]) -> Choice | None:
     if answered >= LEAST_QUESTIONS and 4 * answered >= len(texts):
         return Choice("qa", QA, f"questions and answers: {answered} of {len(texts)} lines ask and the next one answers")
     return None
+
+
+def _is_all_pairs(lines: list[Line]) -> bool:
+    """Whether a short document is nothing but labelled questions, two or more, each with its answer (below a title)."""
+    texts = [line.text for line in lines if not line.is_special and line.kind != "heading"]
+    labels = [(starts_label(text), starts_answer(text)) for text in texts]
+    if labels and not any(labels[0]):
+        del labels[0]
+    asked = sum(question for question, _ in labels)
+    answered = sum(answer for _, answer in labels)
+    return 2 <= asked <= answered and all(map(any, labels))
 
 
 def _medicine(document: Document, lines: list[Line]) -> Choice | None:

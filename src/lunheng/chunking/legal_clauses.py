@@ -103,6 +103,13 @@ _PARTIES = re.compile(
     r"\b(?:here(?:inafter|to|by|of|in|under)|party [ab]|(?:the|either|each|both) part(?:y|ies))\b", re.I
 )
 _LEAST_PARTIES = 3
+LONGEST_TITLE = 80
+"""Characters of the title of a contract or law."""
+_LAW_TITLE = re.compile(
+    r"(?:(?:协议|合同|契约)书?|条例|章程)(?:[（(][^（()）]*[）)])?$"
+    r"|\b(?:agreement|contract|lease|deed|by-?laws|regulations?|act)(?:,?\s*\(?\d{4}\)?)?$",
+    re.I,
+)
 
 
 def mark_of(line: str) -> Mark | None:
@@ -130,13 +137,21 @@ def mark_of(line: str) -> Mark | None:
     return None
 
 
+def is_law_title(line: str) -> bool:
+    """Whether a line is the title of a contract or law: 合作协议（2026 年）, LEASE AGREEMENT, Harbour Act 2019."""
+    line = line.strip(" \t\u3000#*")
+    return len(line) <= LONGEST_TITLE and _LAW_TITLE.search(line) is not None
+
+
 def marker_of(lines: Iterable[str]) -> Callable[[str], Mark | None]:
     """``mark_of``; for a contract that numbers its clauses without a name for them, what finds those."""
     texts = list(lines)
     if sum(mark is not None and mark.level == UNIT_LEVEL for mark in map(mark_of, texts)) > 1:
         return mark_of
     whole = "\n".join(texts)
-    chinese_contract = whole.count("甲方") > 1 and whole.count("乙方") > 1
+    # One mention of each party is enough where the first line says that it is a contract.
+    mentions = min(whole.count("甲方"), whole.count("乙方"))
+    chinese_contract = mentions > 1 or (mentions > 0 and is_law_title(texts[0]))
     if not chinese_contract and not (_AGREEMENT.search(whole) and len(_PARTIES.findall(whole)) >= _LEAST_PARTIES):
         return mark_of
     for pattern in (_NUMBER_ZH, _NUMBER):

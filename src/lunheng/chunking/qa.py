@@ -57,6 +57,11 @@ def starts_label(text: str) -> bool:
     return bool(_QUESTION_LABEL.match(text.lstrip(_MARKS)))
 
 
+def starts_answer(text: str) -> bool:
+    """Whether a line begins with ``A:`` or one of its kind."""
+    return bool(_ANSWER_LABEL.match(text.lstrip(_MARKS)))
+
+
 def question_columns(rows: list[list[str]]) -> tuple[int, int] | None:
     """The columns of the questions and of the answers in a table; the first row is its header."""
     header = [cell.strip(" *") for cell in rows[0]]
