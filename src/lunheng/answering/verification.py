@@ -300,8 +300,8 @@ _BACKED = 0.3
 
 
 def _unbacked_clause(sentence: str, evidence: Sequence[_Evidence], asked: facts.Facts) -> str | None:
-    """A part of a compound claim, with a number that the question does not hold, whose words the sources hardly hold: what is true of one
-    part (each old bicycle: 200 yuan) does not vouch for the other. Compared within a language only."""
+    """A part of a compound claim, with a number that the question does not hold, whose words the sources hardly hold:
+    what is true of one part (each old bicycle: 200 yuan) does not vouch for the other. Within a language only."""
     if any(is_chinese(sentence) != is_chinese(e.passage.chunk.text) for e in evidence):
         return None
     parts = [part.strip() for part in _PARTS.split(sentence)]
