@@ -295,7 +295,7 @@ class _Judge:
 
 
 _PARTS = re.compile(r"[，；;。]|,(?!\d)|\b(?:and|while|whereas)\b", re.I)
-_BACKED = 0.3
+_BACKED = 0.2
 """The least share of a part's terms, its numbers aside, that its source holds."""
 
 
