@@ -1,0 +1,104 @@
+"""The model that is trained, as a folder in Hugging Face's form, whatever it was given as.
+
+Called by the trainers, ``merge`` and ``export``. A GGUF file is dequantised to float32 once and kept in the cache;
+a hub id is fetched only by transformers itself, and only where the user has not set HF_HUB_OFFLINE.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock
+
+from lunheng.config import cache_dir
+from lunheng.errors import MissingExtraError, ModelError
+from lunheng.models.registry import Registry
+from lunheng.models.store import installed, remedy
+
+CONFIG_FILE = "config.json"
+
+
+def base_folder(name: str) -> str:
+    """The folder of the base model called ``name``, or ``name`` itself where it is a hub id.
+
+    Raises:
+        ModelError: it is a model of models.toml that was not pulled, or no model of a form that can be trained.
+        MissingExtraError: the extra ``tune`` is not installed.
+    """
+    path = Path(name).expanduser()
+    if (path / CONFIG_FILE).is_file():
+        return str(path)
+    if path.suffix == ".gguf" and path.is_file():
+        return str(_dequantised(path))
+    if path.is_dir():
+        ggufs = sorted(path.glob("*.gguf"))
+        if len(ggufs) == 1:
+            return str(_dequantised(ggufs[0]))
+        raise ModelError(f"{path}: holds neither {CONFIG_FILE} nor one .gguf file; it is no model that can be trained")
+    if name in Registry.load():
+        found = installed(name)
+        if found is None:
+            raise ModelError(f"model {name}: is not on this machine yet. {remedy(name)}")
+        return base_folder(str(found[0]))
+    if "/" in name and not path.is_absolute() and name.count("/") == 1:
+        return name
+    raise ModelError(f"model {name}: no such folder or file, and no name of models.toml; see lunheng models list")
+
+
+def _dequantised(gguf: Path) -> Path:
+    """The float32 form of a GGUF file, made once (a kill leaves a folder that is made again)."""
+    stat = gguf.stat()
+    folder = cache_dir() / "bases" / f"{gguf.parent.name}-{stat.st_size}-{int(stat.st_mtime)}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not (folder / CONFIG_FILE).is_file():
+            making = folder.with_name(folder.name + ".part")
+            shutil.rmtree(making, ignore_errors=True)
+            _convert(gguf, making)
+            making.rename(folder)
+    return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    with hub_offline():
+        try:
+            import torch
+            from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+        except ImportError as error:
+            raise MissingExtraError("transformers", "tune") from error
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+            model = AutoModelForCausalLM.from_pretrained(
+                gguf.parent,
+                gguf_file=gguf.name,
+                dtype=torch.float32,
+                quantization_config=GgufConfig(dequantize=True),
+            )
+        except (ValueError, OSError, KeyError, NotImplementedError) as error:
+            raise ModelError(f"{gguf}: cannot be turned into a trainable model ({error})") from error
+    # Its weights are plain now, and saying otherwise would have them read as quantised.
+    model.hf_quantizer = None
+    model.is_quantized = False
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def hub_offline() -> Iterator[None]:
+    """No telemetry, and no look at a hub for what lies on the disk."""
+    before = os.environ.get("HF_HUB_OFFLINE")
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("HF_HUB_OFFLINE")
+        else:
+            os.environ["HF_HUB_OFFLINE"] = before

@@ -1,0 +1,161 @@
+"""What is wrong with training data, before a model sees it: by line number, nothing dropped without being counted.
+
+Called by ``lunheng tune check`` and, before every run, by the trainers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lunheng.text.language import detect_language
+from lunheng.tuning.data.examples import Example, Problem, RawText, question_of, text_of
+from lunheng.tuning.data.privacy import personal_data
+from lunheng.tuning.data.similarity import key_of, near_pairs
+
+BINS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """How long the examples are, in tokens."""
+
+    histogram: tuple[tuple[int, int], ...]
+    """(upper end of the bin, how many), those without any left out; the last bin is open."""
+    median: float
+    p95: float
+    longest: int
+    window: int | None
+    over: int
+    """How many exceed the window."""
+    lost: float
+    """The share of all tokens that would be cut off, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What ``lunheng tune check`` prints."""
+
+    examples: int
+    kinds: Mapping[str, int]
+    problems: tuple[Problem, ...]
+    languages: Mapping[str, int]
+    lengths: Lengths
+    digest: str
+
+    @property
+    def fatal(self) -> int:
+        """Lines that are of no use."""
+        return sum(p.fatal for p in self.problems)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Problems by kind."""
+        return Counter(p.kind for p in self.problems)
+
+
+def check(
+    examples: Sequence[Example],
+    problems: Sequence[Problem],
+    digest: str,
+    count: Callable[[str], int],
+    window: int | None = None,
+    evaluation: Sequence[Example] = (),
+) -> Report:
+    """Judge ``examples``; ``problems`` are those that reading them found already.
+
+    Args:
+        count: tokens of a text, by the model's own tokenizer where there is one.
+        window: the tokens that training keeps of an example.
+        evaluation: the set that training must not have seen.
+    """
+    texts = [text_of(e) for e in examples]
+    lengths = np.array([count(text) for text in texts], np.int64)
+    found = [*problems, *_duplicates(examples, texts), *_too_long(examples, lengths, window)]
+    found += _leaks(examples, evaluation)
+    found += [
+        Problem(e.origin, "personal data", f"{kind} {shown}", fatal=False)
+        for e, text in zip(examples, texts, strict=True)
+        for kind, shown in dict.fromkeys(personal_data(text))
+    ]
+    found.sort(key=lambda p: (p.origin.source, p.origin.line))
+    return Report(
+        len(examples),
+        Counter(type(e).__name__.lower() for e in examples),
+        tuple(found),
+        Counter(detect_language(text) for text in texts),
+        _lengths(lengths, window),
+        digest,
+    )
+
+
+def _duplicates(examples: Sequence[Example], texts: Sequence[str]) -> list[Problem]:
+    """Each later copy of an example, with the first."""
+    first: dict[str, int] = {}
+    found: list[Problem] = []
+    fresh: list[int] = []
+    for index, text in enumerate(texts):
+        before = first.setdefault(key_of(text), index)
+        if before == index:
+            fresh.append(index)
+        else:
+            found.append(
+                Problem(examples[index].origin, "duplicate", f"the same as {examples[before].origin}", fatal=False)
+            )
+    later: set[int] = set()
+    for i, j, similarity in near_pairs([texts[k] for k in fresh]):
+        if fresh[j] not in later:
+            later.add(fresh[j])
+            message = f"nearly the same as {examples[fresh[i]].origin} ({similarity:.0%})"
+            found.append(Problem(examples[fresh[j]].origin, "near duplicate", message, fatal=False))
+    return found
+
+
+def _leaks(examples: Sequence[Example], evaluation: Sequence[Example]) -> list[Problem]:
+    """Training examples whose question the evaluation set asks too."""
+    if not evaluation:
+        return []
+    asked = {key_of(question_of(e)): e for e in evaluation}
+    questions = [question_of(e) for e in examples]
+    found: dict[int, str] = {}
+    for index, question in enumerate(questions):
+        if (same := asked.get(key_of(question))) is not None:
+            found[index] = f"its question stands in the evaluation set too, at {same.origin}"
+    for index, other, similarity in near_pairs(questions, [question_of(e) for e in evaluation]):
+        found.setdefault(
+            index, f"its question is {similarity:.0%} that of the evaluation set at {evaluation[other].origin}"
+        )
+    return [Problem(examples[i].origin, "leak", message) for i, message in found.items()]
+
+
+def _too_long(examples: Sequence[Example], lengths: np.ndarray, window: int | None) -> list[Problem]:
+    if window is None:
+        return []
+    return [
+        Problem(
+            e.origin, "too long", f"{length:,} tokens, {length - window:,} over the window of {window:,}", fatal=False
+        )
+        for e, length in zip(examples, lengths.tolist(), strict=True)
+        if length > window and not isinstance(e, RawText)  # running text is packed, not cut off
+    ]
+
+
+def _lengths(lengths: np.ndarray, window: int | None) -> Lengths:
+    if not lengths.size:
+        return Lengths((), 0.0, 0.0, 0, window, 0, 0.0)
+    places = np.searchsorted(BINS, lengths)
+    counted = Counter(places.tolist())
+    histogram = tuple((BINS[min(p, len(BINS) - 1)], counted[p]) for p in sorted(counted))
+    over = np.maximum(lengths - window, 0) if window is not None else np.zeros_like(lengths)
+    return Lengths(
+        histogram,
+        float(np.median(lengths)),
+        float(np.percentile(lengths, 95)),
+        int(lengths.max()),
+        window,
+        int((over > 0).sum()),
+        float(over.sum() / max(int(lengths.sum()), 1)),
+    )

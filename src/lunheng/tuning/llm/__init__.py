@@ -1,0 +1,1 @@
+"""The methods for language models, one file each."""

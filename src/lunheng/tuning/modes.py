@@ -1,0 +1,107 @@
+"""Which parameters are trained: a parameter mode of the recipe to a model whose other parameters stand still.
+
+Called by the trainers. Every mode but ``full`` is PEFT's (Mangrulkar et al. 2022); the papers stand by their names.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from lunheng.errors import ConfigError
+from lunheng.tuning.recipes import FOUR_BIT, ParameterPart
+
+NOT_MERGEABLE = ("prefix", "prompt", "ptuning")
+"""These add tokens, not weights: they stay beside their base."""
+
+
+def adapter_config(part: ParameterPart, steps: int) -> Any:
+    """PEFT's configuration for a mode; None for ``full``.
+
+    Args:
+        steps: optimiser steps of the run, over which AdaLoRA prunes.
+
+    Raises:
+        ConfigError: the run is too short for the mode.
+    """
+    import peft
+
+    task = peft.TaskType.CAUSAL_LM
+    alpha = part.alpha if part.alpha is not None else 2.0 * part.rank
+    targets = part.targets if isinstance(part.targets, str) else list(part.targets)
+    low_rank: dict[str, Any] = {
+        "r": part.rank,
+        "lora_alpha": alpha,
+        "lora_dropout": part.dropout,
+        "target_modules": targets,
+        "task_type": task,
+    }
+    match part.mode:
+        case "full":
+            return None
+        case "lora" | "qlora":  # Hu et al. 2021; Dettmers et al. 2023
+            return peft.LoraConfig(**low_rank)
+        case "dora":  # Liu et al. 2024
+            return peft.LoraConfig(**low_rank, use_dora=True)
+        case "rslora":  # Kalajdzievski 2023: scaled by the root of the rank
+            scaled = part.alpha if part.alpha is not None else 2.0 * math.sqrt(part.rank)
+            return peft.LoraConfig(**{**low_rank, "lora_alpha": scaled}, use_rslora=True)
+        case "pissa":  # Meng et al. 2024
+            return peft.LoraConfig(**low_rank, init_lora_weights="pissa")
+        case "adalora" | "qadalora":  # Zhang et al. 2023
+            first, last = max(steps // 10, 1), max(steps // 4, 1)
+            if first + last >= steps:
+                raise ConfigError(
+                    f"parameters.mode: {part.mode} prunes its ranks over the run, and {steps} steps are too few; "
+                    "train at least 8, or take lora"
+                )
+            return peft.AdaLoraConfig(
+                **{k: v for k, v in low_rank.items() if k != "r"},
+                init_r=round(part.rank * 1.5),
+                target_r=part.rank,
+                tinit=first,
+                tfinal=last,
+                deltaT=max(steps // 50, 1),
+                total_step=steps,
+            )
+        case "ia3":  # Liu et al. 2022
+            return peft.IA3Config(task_type=task, **({} if targets == "all-linear" else {"target_modules": targets}))
+        case "prefix":  # Li and Liang 2021
+            return peft.PrefixTuningConfig(task_type=task, num_virtual_tokens=part.virtual_tokens)
+        case "prompt":  # Lester et al. 2021
+            return peft.PromptTuningConfig(task_type=task, num_virtual_tokens=part.virtual_tokens)
+        case "ptuning":  # Liu et al. 2021
+            return peft.PromptEncoderConfig(
+                task_type=task, num_virtual_tokens=part.virtual_tokens, encoder_hidden_size=128
+            )
+        case _:
+            raise ConfigError(f"parameters.mode: {part.mode} is not built yet; take lora")
+
+
+def load_base(folder: str, part: ParameterPart, dtype: Any) -> Any:
+    """The base model, in 4 bits where the mode wants that."""
+    from transformers import AutoModelForCausalLM
+
+    options: dict[str, Any] = {"dtype": dtype}
+    if part.mode in FOUR_BIT:
+        from transformers import BitsAndBytesConfig
+
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        )
+    return AutoModelForCausalLM.from_pretrained(folder, **options)
+
+
+def wrap(model: Any, part: ParameterPart, steps: int) -> Any:
+    """``model`` with the mode's parameters, and only these, to be trained."""
+    config = adapter_config(part, steps)
+    if config is None:
+        return model
+    import peft
+
+    if part.mode in FOUR_BIT:
+        model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    return peft.get_peft_model(model, config)

@@ -1,0 +1,293 @@
+"""Recipes: everything that a training run is made of, strict, from TOML or from Python.
+
+Called by ``lunheng tune`` and by whoever trains from Python. An unknown key is an error at load that names the one
+likely meant; what a method does not use is an error too, so that no line of a recipe says nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from lunheng.errors import ConfigError
+from lunheng.tuning.data.examples import Kind
+
+Method = Literal["clm", "sft", "reward", "dpo", "kto", "ppo", "rloo", "grpo", "embed", "rerank"]
+Mode = Literal[
+    "full",
+    "lora",
+    "qlora",
+    "dora",
+    "rslora",
+    "loftq",
+    "pissa",
+    "adalora",
+    "qadalora",
+    "ia3",
+    "prefix",
+    "prompt",
+    "ptuning",
+    "bottleneck",
+]
+FOUR_BIT: tuple[Mode, ...] = ("qlora", "qadalora")
+"""Modes over a base in 4 bits (NF4 with double quantisation: Dettmers et al. 2023)."""
+NEEDS: Mapping[Method, Kind] = {
+    "clm": "text",
+    "sft": "conversation",
+    "reward": "preference",
+    "dpo": "preference",
+    "kto": "judged",
+    "ppo": "prompt",
+    "rloo": "prompt",
+    "grpo": "prompt",
+    "embed": "triple",
+    "rerank": "triple",
+}
+"""The kind of example that each method learns from."""
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, config=_STRICT)
+class ModelPart:
+    """The model that is trained."""
+
+    name: str
+    """A folder in Hugging Face's form, a GGUF file, a name of models.toml, or a hub id (fetched only where configured)."""
+    template: str | None = None
+    """The chat template of a base model that has none: chatml, llama3, or a Jinja file. A model's own is always used."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+
+
+@dataclass(frozen=True, config=_STRICT)
+class SourcePart:
+    """One data set of a mix."""
+
+    path: Path
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    columns: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class DataPart:
+    """What is learnt, and what it is measured on."""
+
+    train: tuple[SourcePart, ...]
+    evaluation: tuple[SourcePart, ...] = ()
+    validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Of the training groups, where no evaluation set is given."""
+    window: Annotated[int, Field(ge=16)] = 1024
+    """Tokens of an example at the most."""
+    packing: bool = False
+    """Several examples in one window, each blind to the others."""
+    too_long: Literal["truncate", "drop", "refuse"] = "refuse"
+    """What becomes of an example over the window; what is cut or dropped is counted and named."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class ParameterPart:
+    """Which parameters are trained."""
+
+    mode: Mode = "lora"
+    rank: Annotated[int, Field(ge=1)] = 16
+    alpha: float | None = None
+    """None: twice the rank (the rank's square root times two for rslora scales alike)."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    targets: str | tuple[str, ...] = "all-linear"
+    virtual_tokens: Annotated[int, Field(ge=1)] = 20
+    """Of prefix, prompt and P-tuning."""
+    plus_ratio: Annotated[float, Field(ge=1)] | None = None
+    """LoRA+ (Hayou et al. 2024): the learning rate of B over that of A."""
+    save_embeddings: bool | None = None
+    """Train and save the embeddings whole; None: where tokens were added."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class TrainingPart:
+    """How it is trained."""
+
+    epochs: Annotated[float, Field(gt=0)] = 3.0
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Stop after so many steps, whatever ``epochs`` says."""
+    batch: Annotated[int, Field(ge=1)] = 8
+    """Examples a step on all devices together."""
+    device_batch: Annotated[int, Field(ge=1)] | None = None
+    """Examples at a time on one device; the rest of the batch is accumulated. None: as many as the memory estimate allows."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """None: by method and mode."""
+    schedule: Literal["cosine", "linear", "constant", "wsd"] = "cosine"
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    optimiser: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "adafactor"] = "adamw"
+    checkpointing: bool | None = None
+    """Recompute activations to save memory; None: where the estimate does not fit without."""
+    by_length: bool = True
+    """Batches of similar length."""
+    seed: int = 0
+    save_steps: Annotated[int, Field(ge=1)] | None = None
+    evaluate_steps: Annotated[int, Field(ge=1)] | None = None
+    keep: Annotated[int, Field(ge=1)] = 2
+    """Checkpoints kept, the best aside."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Stop after so many evaluations without a better one."""
+    trackers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
+
+
+@dataclass(frozen=True, config=_STRICT)
+class PreferencePart:
+    """Of dpo and kto."""
+
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    loss: Literal["sigmoid", "ipo", "hinge", "robust", "apo_zero"] = "sigmoid"
+    reference_free: bool = False
+
+
+@dataclass(frozen=True, config=_STRICT)
+class RewardPart:
+    """Of ppo, rloo and grpo."""
+
+    functions: tuple[str, ...] = ()
+    """Verifiable rewards: exact_answer, cites_source, valid_json, or package.module:function."""
+    model: str | None = None
+    """A reward model's folder."""
+    samples: Annotated[int, Field(ge=1)] = 4
+    """Completions a prompt."""
+    completion_tokens: Annotated[int, Field(ge=1)] = 128
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    kl: Annotated[float, Field(ge=0)] = 0.05
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Recipe:
+    """A training run."""
+
+    method: Method
+    model: ModelPart
+    data: DataPart
+    output: Path
+    parameters: ParameterPart = ParameterPart()
+    training: TrainingPart = TrainingPart()
+    preference: PreferencePart | None = None
+    reward: RewardPart | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_unused(self.preference, "preference", self.method, ("dpo", "kto"))
+        _refuse_unused(self.reward, "reward", self.method, ("ppo", "rloo", "grpo"))
+        if self.method in ("rloo", "grpo") and (self.reward is None or not (self.reward.functions or self.reward.model)):
+            raise ValueError(f"{self.method} needs a reward: [reward] functions = [...] or model = ...")
+        if self.method == "ppo" and (self.reward is None or self.reward.model is None):
+            raise ValueError("ppo needs a reward model: train one with the method reward, then [reward] model = FOLDER")
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of example that it learns from."""
+        return NEEDS[self.method]
+
+
+def _refuse_unused(part: object, name: str, method: str, methods: tuple[str, ...]) -> None:
+    if part is not None and method not in methods:
+        raise ValueError(f"[{name}] is for {', '.join(methods)}, and the method is {method}; remove it")
+
+
+_ADAPTER = TypeAdapter(Recipe)
+
+
+def load_recipe(path: Path | str, method: Method | None = None, **changes: Any) -> Recipe:
+    """Read a recipe; paths in it are relative to its folder.
+
+    Args:
+        method: what the command line says; a recipe that says another is an error.
+        changes: values by dotted name that stand above the file's (``training.steps=20``).
+
+    Raises:
+        ConfigError: the file is missing, is not TOML, or holds an unknown key or a wrong value; names the key.
+    """
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: not TOML ({error})") from error
+    if method is not None and raw.setdefault("method", method) != method:
+        raise ConfigError(f"{path}: is a recipe for {raw['method']}, not {method}; run lunheng tune {raw['method']}")
+    for name, value in changes.items():
+        _set(raw, name.split("."), value)
+    return make_recipe(raw, path.parent, str(path))
+
+
+def make_recipe(raw: Mapping[str, Any], folder: Path = Path(), where: str = "recipe") -> Recipe:
+    """The recipe that ``raw`` describes; paths are relative to ``folder``.
+
+    Raises:
+        ConfigError: as ``load_recipe``.
+    """
+    try:
+        recipe = _ADAPTER.validate_python(_with_lists(raw))
+    except ValidationError as error:
+        raise ConfigError(f"{where}: " + "; ".join(_complaint(e) for e in error.errors())) from error
+    data = dataclasses.replace(
+        recipe.data,
+        train=tuple(dataclasses.replace(s, path=folder / s.path) for s in recipe.data.train),
+        evaluation=tuple(dataclasses.replace(s, path=folder / s.path) for s in recipe.data.evaluation),
+    )
+    name = recipe.model.name
+    model = dataclasses.replace(recipe.model, name=str(folder / name)) if (folder / name).exists() else recipe.model
+    return dataclasses.replace(recipe, data=data, model=model, output=folder / recipe.output)
+
+
+def _with_lists(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Data sets may be given as one path, or as a list of paths and tables."""
+    made = dict(raw)
+    if isinstance(made.get("data"), dict):
+        made["data"] = dict(made["data"])
+        for side in ("train", "evaluation"):
+            given = made["data"].get(side)
+            if given is not None:
+                listed = given if isinstance(given, list) else [given]
+                made["data"][side] = [{"path": s} if isinstance(s, str) else s for s in listed]
+    return made
+
+
+def _set(raw: dict[str, Any], steps: list[str], value: Any) -> None:
+    for step in steps[:-1]:
+        raw = raw.setdefault(step, {})
+    raw[steps[-1]] = value
+
+
+def _complaint(error: Any) -> str:
+    place = tuple(str(step) for step in error["loc"])
+    where = ".".join(place)
+    if error["type"] not in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"{where}: {error['msg']}".removeprefix(": ").replace("Value error, ", "")
+    names = [f.name for f in dataclasses.fields(_part(place[:-1]))]
+    near = difflib.get_close_matches(place[-1], names, n=1)
+    return f"{where} is no key of a recipe; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}")
+
+
+def _part(steps: tuple[str, ...]) -> type[Any]:
+    """The dataclass that stands at ``steps``."""
+    part: type[Any] = Recipe
+    for step in steps:
+        if step.isdigit():
+            continue
+        annotation = _ADAPTER.core_schema and {f.name: f.type for f in dataclasses.fields(part)}[step]
+        part = _named(str(annotation))
+    return part
+
+
+def _named(annotation: str) -> type[Any]:
+    parts = (ModelPart, SourcePart, DataPart, ParameterPart, TrainingPart, PreferencePart, RewardPart)
+    return next(p for p in parts if p.__name__ in annotation)
+
+
+METHODS: tuple[Method, ...] = get_args(Method)
