@@ -27,6 +27,7 @@ from lunheng.cli import (
     search,
     status,
     sync,
+    tune,
 )
 from lunheng.cli import list as list_
 from lunheng.cli.common import err
@@ -56,6 +57,7 @@ app.command("restore")(restore.restore)
 app.add_typer(config.app, name="config")
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="eval")
+app.add_typer(tune.app, name="tune")
 
 
 @app.callback(invoke_without_command=True)

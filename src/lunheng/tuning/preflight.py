@@ -43,7 +43,7 @@ def prepare(tokenizer: ChatTokenizer, examples: Sequence[Conversation], window: 
             over = f"{length:,} tokens, over the window of {window:,}"
             if too_long == "refuse":
                 raise DataError(
-                    f"{example.origin}: {over}; raise data.window, or say data.too_long = \"truncate\" or \"drop\""
+                    f'{example.origin}: {over}; raise data.window, or say data.too_long = "truncate" or "drop"'
                 )
             if too_long == "drop":
                 problems.append(Problem(example.origin, "too long", f"{over}: left out"))
@@ -58,9 +58,7 @@ def prepare(tokenizer: ChatTokenizer, examples: Sequence[Conversation], window: 
     if not rows:
         first = f"; the first: {problems[0].origin}: {problems[0].message}" if problems else ""
         raise DataError(f"no example is left to learn from{first}")
-    return Prepared(
-        tuple(rows), tuple(problems), sum(len(r.input_ids) for r in rows), sum(r.learnt for r in rows)
-    )
+    return Prepared(tuple(rows), tuple(problems), sum(len(r.input_ids) for r in rows), sum(r.learnt for r in rows))
 
 
 def ends_learnt(tokenizer: ChatTokenizer, row: Rendered) -> bool:

@@ -182,7 +182,9 @@ class Recipe:
     def __post_init__(self) -> None:
         _refuse_unused(self.preference, "preference", self.method, ("dpo", "kto"))
         _refuse_unused(self.reward, "reward", self.method, ("ppo", "rloo", "grpo"))
-        if self.method in ("rloo", "grpo") and (self.reward is None or not (self.reward.functions or self.reward.model)):
+        if self.method in ("rloo", "grpo") and (
+            self.reward is None or not (self.reward.functions or self.reward.model)
+        ):
             raise ValueError(f"{self.method} needs a reward: [reward] functions = [...] or model = ...")
         if self.method == "ppo" and (self.reward is None or self.reward.model is None):
             raise ValueError("ppo needs a reward model: train one with the method reward, then [reward] model = FOLDER")
@@ -271,7 +273,9 @@ def _complaint(error: Any) -> str:
         return f"{where}: {error['msg']}".removeprefix(": ").replace("Value error, ", "")
     names = [f.name for f in dataclasses.fields(_part(place[:-1]))]
     near = difflib.get_close_matches(place[-1], names, n=1)
-    return f"{where} is no key of a recipe; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}")
+    return f"{where} is no key of a recipe; " + (
+        f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+    )
 
 
 def _part(steps: tuple[str, ...]) -> type[Any]:

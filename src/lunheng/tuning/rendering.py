@@ -43,7 +43,9 @@ class Rendered:
         return sum(label != IGNORED for label in self.labels)
 
 
-def render(tokenizer: ChatTokenizer, origin: Origin, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] = ()) -> Rendered:
+def render(
+    tokenizer: ChatTokenizer, origin: Origin, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] = ()
+) -> Rendered:
     """Tokens of a conversation, with labels on every assistant turn, its end of turn included.
 
     Raises:
@@ -79,7 +81,11 @@ def prompt_text(tokenizer: ChatTokenizer, turns: Sequence[Turn]) -> str:
 
 
 def _text(
-    tokenizer: ChatTokenizer, origin: Origin, messages: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]], prompt: bool
+    tokenizer: ChatTokenizer,
+    origin: Origin,
+    messages: list[dict[str, Any]],
+    tools: Sequence[Mapping[str, Any]],
+    prompt: bool,
 ) -> str:
     try:
         text = tokenizer.apply_chat_template(

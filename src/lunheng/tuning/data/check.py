@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lunheng.text.language import detect_language
 from lunheng.tuning.data.examples import Example, Problem, RawText, question_of, text_of
@@ -64,6 +65,7 @@ def check(
     count: Callable[[str], int],
     window: int | None = None,
     evaluation: Sequence[Example] = (),
+    progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Judge ``examples``; ``problems`` are those that reading them found already.
 
@@ -73,7 +75,11 @@ def check(
         evaluation: the set that training must not have seen.
     """
     texts = [text_of(e) for e in examples]
-    lengths = np.array([count(text) for text in texts], np.int64)
+    lengths = np.zeros(len(texts), np.int64)
+    for index, text in enumerate(texts):
+        lengths[index] = count(text)
+        if progress and index % 100 == 99:
+            progress(index + 1, len(texts))
     found = [*problems, *_duplicates(examples, texts), *_too_long(examples, lengths, window)]
     found += _leaks(examples, evaluation)
     found += [
@@ -131,7 +137,7 @@ def _leaks(examples: Sequence[Example], evaluation: Sequence[Example]) -> list[P
     return [Problem(examples[i].origin, "leak", message) for i, message in found.items()]
 
 
-def _too_long(examples: Sequence[Example], lengths: np.ndarray, window: int | None) -> list[Problem]:
+def _too_long(examples: Sequence[Example], lengths: NDArray[np.int64], window: int | None) -> list[Problem]:
     if window is None:
         return []
     return [
@@ -143,7 +149,7 @@ def _too_long(examples: Sequence[Example], lengths: np.ndarray, window: int | No
     ]
 
 
-def _lengths(lengths: np.ndarray, window: int | None) -> Lengths:
+def _lengths(lengths: NDArray[np.int64], window: int | None) -> Lengths:
     if not lengths.size:
         return Lengths((), 0.0, 0.0, 0, window, 0, 0.0)
     places = np.searchsorted(BINS, lengths)

@@ -46,7 +46,9 @@ def sft(recipe: Recipe) -> Trained:
     loaded = load(sources, recipe.kind, recipe.training.seed)
     if recipe.data.evaluation:
         training = list(loaded.examples)
-        held = list(load([DataSource(s.path, s.weight, s.columns) for s in recipe.data.evaluation], recipe.kind).examples)
+        held = list(
+            load([DataSource(s.path, s.weight, s.columns) for s in recipe.data.evaluation], recipe.kind).examples
+        )
     else:
         training, held = split(loaded.examples, recipe.data.validation_share, recipe.training.seed)
     with hub_offline():

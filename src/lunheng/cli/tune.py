@@ -1,0 +1,120 @@
+"""``lunheng tune check DATA``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+from rich.table import Table
+
+from lunheng.cli.common import AsJson, bar, counted, err, out, print_json
+
+if TYPE_CHECKING:
+    from lunheng.tuning.data.check import Report
+
+app = typer.Typer(no_args_is_help=True, help="Train models.")
+SHOWN = 20
+"""Problems printed; all of them stand in --json and in the quarantine file."""
+
+
+@app.callback()
+def _group() -> None:
+    """Train models."""
+
+
+@app.command("check")
+def check(
+    data: Annotated[list[Path], typer.Argument(help="Files or folders: json, jsonl, csv, tsv, parquet, txt.")],
+    evaluation: Annotated[
+        list[Path] | None, typer.Option("--evaluation", help="The set that training must not have seen.")
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="conversation, preference, judged, prompt, text or triple; by default each line's."),
+    ] = None,
+    window: Annotated[int | None, typer.Option(min=16, help="Tokens that training keeps of an example.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="A tokenizer.json, or the folder of a model; by default the embedder's counts.")
+    ] = None,
+    quarantine: Annotated[Path | None, typer.Option(help="Write the lines that are of no use to this file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find what is wrong with training data, by line number; exit 1 where a line is of no use."""
+    from lunheng.tuning.data.check import check as judge
+    from lunheng.tuning.data.examples import Kind
+    from lunheng.tuning.data.loading import DataSource, load, write_quarantine
+
+    if kind is not None and kind not in get_args(Kind):
+        raise typer.BadParameter(f"{kind!r} is not one of {', '.join(get_args(Kind))}", param_hint="--kind")
+    with bar("reading", as_json):
+        loaded = load([DataSource(path) for path in data], kind)  # type: ignore[arg-type]
+        held = load([DataSource(path) for path in evaluation], kind).examples if evaluation else ()  # type: ignore[arg-type]
+    with bar("judging", as_json) as advance:
+        report = judge(loaded.examples, loaded.problems, loaded.digest, _counter(tokenizer), window, held, advance)
+    if quarantine is not None:
+        count = write_quarantine(report.problems, quarantine)
+        err.print(f"{counted(count, 'line')} written to {quarantine}", markup=False)
+    if as_json:
+        print_json({**_summary(report), "problems": report.problems})
+    else:
+        _show(report)
+    if report.fatal:
+        raise typer.Exit(1)
+
+
+def _counter(tokenizer: Path | None):  # type: ignore[no-untyped-def]
+    """Counts tokens: by the tokenizer that is named, else by the embedder's."""
+    from lunheng.config import Settings
+    from lunheng.errors import NotFoundError
+    from lunheng.models import load_embedder
+    from lunheng.models.tokenizer import JsonTokenizer
+
+    if tokenizer is None:
+        return load_embedder(Settings.load().models).tokenizer.count
+    file = tokenizer / "tokenizer.json" if tokenizer.is_dir() else tokenizer
+    if not file.is_file():
+        raise NotFoundError(f"{file}: no such file; --tokenizer takes a tokenizer.json or the folder that holds one")
+    return JsonTokenizer(file).count
+
+
+def _summary(report: Report) -> dict[str, object]:
+    return {
+        "examples": report.examples,
+        "fatal": report.fatal,
+        "kinds": report.kinds,
+        "counts": report.counts,
+        "languages": report.languages,
+        "lengths": report.lengths,
+        "digest": report.digest,
+    }
+
+
+def _show(report: Report) -> None:
+    kinds = ", ".join(counted(n, kind) for kind, n in report.kinds.items())
+    languages = ", ".join(f"{language} {n}" for language, n in report.languages.items())
+    out.print(f"[bold]{counted(report.examples, 'example')}[/] ({kinds}; {languages})")
+    lengths = report.lengths
+    out.print(f"tokens: median {lengths.median:.0f}, 95% under {lengths.p95:.0f}, longest {lengths.longest}")
+    if lengths.window is not None:
+        out.print(
+            f"{lengths.over} over the window of {lengths.window}: {lengths.lost:.1%} of all tokens would be cut off"
+        )
+    most = max((n for _, n in lengths.histogram), default=1)
+    for upper, n in lengths.histogram:
+        out.print(f"[dim]≤ {upper:>6}[/] {'█' * max(round(40 * n / most), 1)} {n}")
+    if not report.problems:
+        out.print("[green]nothing to complain of[/]")
+        return
+    table = Table("where", "what", "", box=None)
+    first = sorted(report.problems, key=lambda p: not p.fatal)[:SHOWN]
+    for problem in first:
+        colour = "red" if problem.fatal else "yellow"
+        table.add_row(
+            f"{Path(problem.origin.source).name}:{problem.origin.line}", f"[{colour}]{problem.kind}[/]", problem.message
+        )
+    out.print(table)
+    rest = len(report.problems) - len(first)
+    if rest:
+        out.print(f"[dim]and {rest} more: --json shows all[/]")
+    out.print(", ".join(f"{kind}: {n}" for kind, n in report.counts.items()))
