@@ -45,7 +45,7 @@ def _is_identity(number: str) -> bool:
 
 
 def _luhn(digits: str) -> bool:
-    if digits[0] not in "3456" or len(set(digits)) < 3:
+    if digits[0] not in "3456" or len(set(digits)) < 2:
         return False
     total = 0
     for place, digit in enumerate(reversed(digits)):

@@ -1,4 +1,4 @@
-"""Texts that are the same, or nearly: exact after normalising, near by MinHash over character 5-grams.
+"""Texts that are the same, or nearly: exact after normalising, near by MinHash over character n-grams.
 
 Called by ``check``. MinHash: Broder 1997; banding into a locality-sensitive hash: Leskovec, Rajaraman and Ullman,
 Mining of Massive Datasets, chapter 3. In numpy, since the texts are hashed anyway: datasketch takes 4 ms a text.
@@ -14,9 +14,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lunheng.text.language import is_chinese
 from lunheng.text.normalise import normalise
 
-GRAM = 5
+GRAMS = {True: 3, False: 5}
+"""Characters of an n-gram, in Chinese and elsewhere: a Chinese character says as much as a few letters."""
 PERMUTATIONS = 64
 BANDS = 16
 """Of 4 rows each: pairs of Jaccard similarity .8 are candidates with probability .9998, of .4 with .34."""
@@ -33,7 +35,7 @@ def key_of(text: str) -> str:
 
 def near_pairs(texts: Sequence[str], others: Sequence[str] | None = None) -> Iterator[tuple[int, int, float]]:
     """(i, j, estimated Jaccard similarity) for the pairs of ``NEAR`` and more: among ``texts`` (i < j), or of ``texts``
-    with ``others``. Texts shorter than a 5-gram are left to the exact comparison."""
+    with ``others``. Texts shorter than an n-gram are left to the exact comparison."""
     mine = _signatures(texts)
     theirs = mine if others is None else _signatures(others)
     for i, j in sorted(_candidates(mine, theirs, others is None)):
@@ -62,10 +64,10 @@ def _signatures(texts: Sequence[str]) -> dict[int, Signature]:
     b = chance.integers(0, 1 << 31, PERMUTATIONS, dtype=np.uint64)
     made: dict[int, Signature] = {}
     for index, text in enumerate(texts):
-        key = key_of(text)
-        if len(key) < GRAM:
+        key, size = key_of(text), GRAMS[is_chinese(text)]
+        if len(key) < size:
             continue
-        grams = {key[i : i + GRAM] for i in range(len(key) - GRAM + 1)}
+        grams = {key[i : i + size] for i in range(len(key) - size + 1)}
         hashes = np.fromiter((zlib.crc32(g.encode()) for g in grams), np.uint64, len(grams))
         # Products stay below 2**63.
         made[index] = ((hashes[:, None] * a + b) % _PRIME).min(axis=0)

@@ -1,0 +1,55 @@
+"""Recipes: read strictly, with errors that name the key and the one that was likely meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lunheng.errors import ConfigError
+from lunheng.tuning.recipes import load_recipe, make_recipe
+
+LEAST: dict[str, Any] = {"method": "sft", "model": {"name": "m"}, "data": {"train": "a.json"}, "output": "out"}
+
+
+def test_a_recipe_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(
+        'output = "out"\n[model]\nname = "smollm2-135m-instruct"\n'
+        '[data]\ntrain = ["a.jsonl", {path = "b.jsonl", weight = 0.5}]\n[training]\nsteps = 20\n',
+        encoding="utf-8",
+    )
+    recipe = load_recipe(path, "sft", **{"training.steps": 3})
+    assert [(s.path, s.weight) for s in recipe.data.train] == [(tmp_path / "a.jsonl", 1.0), (tmp_path / "b.jsonl", 0.5)]
+    assert recipe.training.steps == 3 and recipe.output == tmp_path / "out" and recipe.kind == "conversation"
+    with pytest.raises(ConfigError, match="dpo"):
+        path.write_text(path.read_text("utf-8").replace("[model]", 'method = "dpo"\n[model]', 1), encoding="utf-8")
+        load_recipe(path, "sft")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"trainig": {}}, "did you mean training"),
+        ({"training": {"step": 3}}, "training.step is no key of a recipe; did you mean steps"),
+        ({"data": {"train": [{"path": "a", "wieght": 2}]}}, "did you mean weight"),
+        ({"training": {"batch": 0}}, "training.batch"),
+        ({"parameters": {"mode": "loraa"}}, "parameters.mode"),
+        ({"preference": {}}, "is for dpo"),
+        ({"method": "grpo"}, "needs a reward"),
+        ({"method": "ppo"}, "reward model"),
+        ({"method": "sftt"}, "method"),
+    ],
+)
+def test_what_is_wrong_is_named(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        make_recipe({**LEAST, **change})
+
+
+def test_no_file_and_no_toml(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_recipe(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("= 3")
+    with pytest.raises(ConfigError, match="not TOML"):
+        load_recipe(tmp_path / "bad.toml")
