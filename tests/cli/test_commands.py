@@ -370,3 +370,25 @@ def test_a_reader_that_has_read_enough_is_no_error(tmp_path: Path) -> None:
 def test_import_is_light() -> None:
     code = "import sys, lunheng; print(len([m for m in sys.modules if m.split('.')[0] in ('numpy', 'sqlalchemy', 'torch')]))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "0"
+
+
+def test_tune_check_names_bad_lines(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": "备份保留多久？", "output": "35 天。"},
+        {"instruction": "备份保留多久？", "output": ""},
+        {"instruction": "备份保留多久？", "output": "35 天。"},
+        {"instruction": "How long are backups kept?", "output": "35 days."},
+    ]
+    data, quarantine = tmp_path / "data.jsonl", tmp_path / "quarantine.jsonl"
+    data.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+    options = ("tune", "check", str(data), "--window", "1024", "--quarantine", str(quarantine))
+    report = as_json(*options, code=1)
+    assert set(report) == set(documented("tune-check"))
+    assert set(report["lengths"]) == set(documented("tune-check")["lengths"])
+    assert set(report["problems"][0]) == set(documented("tune-check")["problems"][0])
+    found = [(p["origin"]["line"], p["kind"]) for p in report["problems"]]
+    assert found == [(2, "empty answer"), (3, "duplicate")] and report["fatal"] == 1
+    assert json.loads(quarantine.read_text("utf-8"))["line"] == 2
+    assert "data.jsonl:2" in run(*options, code=1)
+    data.write_text(json.dumps(rows[0]), encoding="utf-8")
+    assert "nothing to complain of" in run("tune", "check", str(data))

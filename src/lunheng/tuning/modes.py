@@ -74,8 +74,6 @@ def adapter_config(part: ParameterPart, steps: int) -> Any:
             return peft.PromptEncoderConfig(
                 task_type=task, num_virtual_tokens=part.virtual_tokens, encoder_hidden_size=128
             )
-        case _:
-            raise ConfigError(f"parameters.mode: {part.mode} is not built yet; take lora")
 
 
 def load_base(folder: str, part: ParameterPart, dtype: Any) -> Any:

@@ -27,7 +27,6 @@ Mode = Literal[
     "qlora",
     "dora",
     "rslora",
-    "loftq",
     "pissa",
     "adalora",
     "qadalora",
@@ -35,7 +34,6 @@ Mode = Literal[
     "prefix",
     "prompt",
     "ptuning",
-    "bottleneck",
 ]
 FOUR_BIT: tuple[Mode, ...] = ("qlora", "qadalora")
 """Modes over a base in 4 bits (NF4 with double quantisation: Dettmers et al. 2023)."""

@@ -5,10 +5,12 @@ TRL's trainer over rows that are tokenised and labelled here, so that what is le
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lunheng.errors import ConfigError
 from lunheng.tuning.bases import base_folder, hub_offline
 from lunheng.tuning.data.loading import DataSource, load, write_quarantine
 from lunheng.tuning.data.splitting import split
@@ -17,6 +19,11 @@ from lunheng.tuning.preflight import Prepared, prepare
 from lunheng.tuning.recipes import Recipe
 
 QUARANTINE = "quarantine.jsonl"
+NOT_HONOURED = (
+    *("model.template", "model.precision", "data.packing", "parameters.plus_ratio", "parameters.save_embeddings"),
+    *("training.optimiser", "training.save_steps", "training.evaluate_steps", "training.keep", "training.patience"),
+)
+"""Keys of a recipe that this method does not act on so far: other values than the defaults are refused, not ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,7 @@ def sft(recipe: Recipe) -> Trained:
     import trl
     from transformers import AutoTokenizer
 
+    _refuse_what_is_not_honoured(recipe)
     folder = base_folder(recipe.model.name)
     sources = [DataSource(s.path, s.weight, s.columns) for s in recipe.data.train]
     loaded = load(sources, recipe.kind, recipe.training.seed)
@@ -74,6 +82,15 @@ def sft(recipe: Recipe) -> Trained:
     return Trained(recipe.output, trainer.state.global_step, losses[0], losses[-1], measured, left_out)
 
 
+def _refuse_what_is_not_honoured(recipe: Recipe) -> None:
+    for key in NOT_HONOURED:
+        section, name = key.split(".")
+        part = getattr(recipe, section)
+        default = next(f.default for f in dataclasses.fields(part) if f.name == name)
+        if getattr(part, name) != default:
+            raise ConfigError(f"recipe: sft does not act on {key} so far; remove it")
+
+
 def _dataset(prepared: Prepared) -> Any:
     from datasets import Dataset
 
@@ -103,6 +120,7 @@ def _arguments(recipe: Recipe, rows: int) -> Any:
         bf16=False,
         gradient_checkpointing=bool(training.checkpointing),
         max_length=None,
+        train_sampling_strategy="group_by_length" if training.by_length else "random",
         logging_steps=1,
         save_strategy="no",
         report_to=list(training.trackers) or "none",
