@@ -11,9 +11,6 @@ from typing import Any
 from lunheng.errors import ConfigError
 from lunheng.tuning.recipes import FOUR_BIT, ParameterPart
 
-NOT_MERGEABLE = ("prefix", "prompt", "ptuning")
-"""These add tokens, not weights: they stay beside their base."""
-
 
 def adapter_config(part: ParameterPart, steps: int) -> Any:
     """PEFT's configuration for a mode; None for ``full``.

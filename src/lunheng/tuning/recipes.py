@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -282,7 +282,7 @@ def _part(steps: tuple[str, ...]) -> type[Any]:
     for step in steps:
         if step.isdigit():
             continue
-        annotation = _ADAPTER.core_schema and {f.name: f.type for f in dataclasses.fields(part)}[step]
+        annotation = {f.name: f.type for f in dataclasses.fields(part)}[step]
         part = _named(str(annotation))
     return part
 
@@ -290,6 +290,3 @@ def _part(steps: tuple[str, ...]) -> type[Any]:
 def _named(annotation: str) -> type[Any]:
     parts = (ModelPart, SourcePart, DataPart, ParameterPart, TrainingPart, PreferencePart, RewardPart)
     return next(p for p in parts if p.__name__ in annotation)
-
-
-METHODS: tuple[Method, ...] = get_args(Method)

@@ -75,11 +75,6 @@ def render(
     return Rendered(origin, tuple(ids), tuple(labels))
 
 
-def prompt_text(tokenizer: ChatTokenizer, turns: Sequence[Turn]) -> str:
-    """The prompt up to where the assistant begins."""
-    return _text(tokenizer, Origin("prompt", 1), [t.as_message() for t in turns], (), prompt=True)
-
-
 def _text(
     tokenizer: ChatTokenizer,
     origin: Origin,

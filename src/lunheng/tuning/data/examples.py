@@ -110,14 +110,6 @@ class Triple:
 
 Example = Conversation | Preference | Judged | Prompt | RawText | Triple
 Kind = Literal["conversation", "preference", "judged", "prompt", "text", "triple"]
-KINDS: dict[Kind, type[Example]] = {
-    "conversation": Conversation,
-    "preference": Preference,
-    "judged": Judged,
-    "prompt": Prompt,
-    "text": RawText,
-    "triple": Triple,
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lunheng.errors import DataError
-from lunheng.tuning.data.examples import KINDS, Example, Kind, Problem
+from lunheng.tuning.data.examples import Example, Kind, Problem
 from lunheng.tuning.data.formats import to_example
 from lunheng.tuning.data.reading import files_of, read_records
 
@@ -67,17 +67,6 @@ def load(sources: Sequence[DataSource], kind: Kind | None = None, seed: int = 0)
         first = f"; the first: {problems[0].origin}: {problems[0].message}" if problems else ""
         raise DataError(f"{', '.join(str(s.path) for s in sources)}: holds no example of use{first}")
     return Loaded(tuple(examples), tuple(problems), digest.hexdigest())
-
-
-def of_kind(examples: Iterable[Example], kind: Kind) -> None:
-    """Make sure that all ``examples`` are of ``kind``.
-
-    Raises:
-        DataError: names the first that is not.
-    """
-    for example in examples:
-        if not isinstance(example, KINDS[kind]):
-            raise DataError(f"{example.origin}: holds a {type(example).__name__.lower()}, where a {kind} is needed")
 
 
 def weighed(examples: Sequence[Example], weight: float, chance: random.Random) -> list[Example]:
