@@ -13,17 +13,10 @@ from lunheng.cli.common import AsJson, bar, counted, err, out, print_json
 if TYPE_CHECKING:
     from lunheng.tuning.data.check import Report
 
-app = typer.Typer(no_args_is_help=True, help="Train models.")
 SHOWN = 20
 """Problems printed; all of them stand in --json and in the quarantine file."""
 
 
-@app.callback()
-def _group() -> None:
-    """Train models."""
-
-
-@app.command("check")
 def check(
     data: Annotated[list[Path], typer.Argument(help="Files or folders: json, jsonl, csv, tsv, parquet, txt.")],
     evaluation: Annotated[

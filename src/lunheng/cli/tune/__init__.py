@@ -1,0 +1,17 @@
+"""``lunheng tune``: one file a subcommand. Called by ``main``."""
+
+from __future__ import annotations
+
+import typer
+
+from lunheng.cli.tune import check
+
+app = typer.Typer(no_args_is_help=True, help="Train models.")
+
+
+@app.callback()
+def _group() -> None:
+    """Train models."""
+
+
+app.command("check")(check.check)
