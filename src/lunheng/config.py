@@ -19,7 +19,7 @@ from lunheng.types import Limits
 
 CONFIG_NAME = "lunheng.toml"
 Place = Literal["package", "hub", "modelscope", "url", "folder"]
-_OWN_VARIABLES = ("LUNHENG_KB", "LUNHENG_CACHE")
+_OWN_VARIABLES = ("LUNHENG_KB", "LUNHENG_CACHE", "LUNHENG_DATA")
 """Environment variables that are no settings."""
 
 
@@ -27,6 +27,12 @@ def cache_dir() -> Path:
     """Where models are kept: ``LUNHENG_CACHE``, else the user's XDG cache."""
     given = os.environ.get("LUNHENG_CACHE")
     return Path(given) if given else Path(platformdirs.user_cache_dir("lunheng"))
+
+
+def data_dir() -> Path:
+    """Where the list of trained models is kept: ``LUNHENG_DATA``, else the user's XDG data folder."""
+    given = os.environ.get("LUNHENG_DATA")
+    return Path(given) if given else Path(platformdirs.user_data_dir("lunheng"))
 
 
 class _Section(BaseModel):

@@ -91,3 +91,7 @@ class NotFoundError(LunhengError):
 
 class DataError(LunhengError):
     """A data set, a backup or another input file is not of its form."""
+
+
+class TrainingError(LunhengError):
+    """A run of training went wrong: it diverged, learnt nothing, or would not fit into memory."""

@@ -23,7 +23,7 @@ CONFIG_FILE = "config.json"
 
 
 def base_folder(name: str) -> str:
-    """The folder of the base model called ``name``, or ``name`` itself where it is a hub id.
+    """The folder of the base model called ``name``; a hub id is fetched there, since the recipe names it.
 
     Raises:
         ModelError: it is a model of models.toml that was not pulled, or no model of a form that can be trained.
@@ -44,9 +44,23 @@ def base_folder(name: str) -> str:
         if found is None:
             raise ModelError(f"model {name}: is not on this machine yet. {remedy(name)}")
         return base_folder(str(found[0]))
-    if "/" in name and not path.is_absolute() and name.count("/") == 1:
-        return name
+    if name.count("/") == 1 and not path.is_absolute():
+        return _of_hub(name)
     raise ModelError(f"model {name}: no such folder or file, and no name of models.toml; see lunheng models list")
+
+
+def _of_hub(name: str) -> str:
+    """The folder of a hub's model, fetched unless it lies in the hub's cache or HF_HUB_OFFLINE is set."""
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise MissingExtraError("huggingface_hub", "tune") from error
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    try:
+        return str(snapshot_download(name, ignore_patterns=["*.gguf", "*.bin", "*.onnx", "original/*"]))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise ModelError(f"model {name}: could not be fetched from the hub ({error}); name a folder instead") from error
 
 
 def _dequantised(gguf: Path) -> Path:

@@ -6,10 +6,14 @@ Called by the trainers. Every mode but ``full`` is PEFT's (Mangrulkar et al. 202
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lunheng.errors import ConfigError
+from lunheng.tuning.bases import hub_offline
 from lunheng.tuning.recipes import FOUR_BIT, ParameterPart
+
+if TYPE_CHECKING:
+    from lunheng.tuning.run import Run
 
 
 def adapter_config(part: ParameterPart, steps: int) -> Any:
@@ -100,3 +104,22 @@ def wrap(model: Any, part: ParameterPart, steps: int) -> Any:
     if part.mode in FOUR_BIT:
         model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     return peft.get_peft_model(model, config)
+
+
+def trainable(run: Run, tokenizer: Any, steps: int) -> Any:
+    """The run's base model, made ready to be trained in the recipe's mode.
+
+    Args:
+        tokenizer: the one that rows were made with; tokens that were added to it get embeddings here.
+        steps: optimiser steps of the run.
+    """
+    import torch
+
+    part = run.recipe.parameters
+    with hub_offline():
+        model = load_base(run.base, part, torch.float32)
+    if run.added_tokens:
+        model.resize_token_embeddings(len(tokenizer))
+    for config in (model.config, model.generation_config):
+        config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+    return wrap(model, part, steps)

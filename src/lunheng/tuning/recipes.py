@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from lunheng.errors import ConfigError
+from lunheng.errors import ConfigError, MissingExtraError
 from lunheng.tuning.data.examples import Kind
 
 Method = Literal["clm", "sft", "reward", "dpo", "kto", "ppo", "rloo", "grpo", "embed", "rerank"]
@@ -220,19 +220,20 @@ def load_recipe(path: Path | str, method: Method | None = None, **changes: Any) 
         raise ConfigError(f"{path}: not TOML ({error})") from error
     if method is not None and raw.setdefault("method", method) != method:
         raise ConfigError(f"{path}: is a recipe for {raw['method']}, not {method}; run lunheng tune {raw['method']}")
-    for name, value in changes.items():
-        _set(raw, name.split("."), value)
-    return make_recipe(raw, path.parent, str(path))
+    return make_recipe(raw, path.parent, str(path), **changes)
 
 
-def make_recipe(raw: Mapping[str, Any], folder: Path = Path(), where: str = "recipe") -> Recipe:
-    """The recipe that ``raw`` describes; paths are relative to ``folder``.
+def make_recipe(raw: Mapping[str, Any], folder: Path = Path(), where: str = "recipe", **changes: Any) -> Recipe:
+    """The recipe that ``raw`` describes, with ``changes`` as of ``load_recipe``; paths are relative to ``folder``.
 
     Raises:
         ConfigError: as ``load_recipe``.
     """
+    made = _with_lists(raw)
+    for name, value in changes.items():
+        _set(made, name.split("."), value)
     try:
-        recipe = _ADAPTER.validate_python(_with_lists(raw))
+        recipe = _ADAPTER.validate_python(_with_lists(made))
     except ValidationError as error:
         raise ConfigError(f"{where}: " + "; ".join(_complaint(e) for e in error.errors())) from error
     data = dataclasses.replace(
@@ -243,6 +244,34 @@ def make_recipe(raw: Mapping[str, Any], folder: Path = Path(), where: str = "rec
     name = recipe.model.name
     model = dataclasses.replace(recipe.model, name=str(folder / name)) if (folder / name).exists() else recipe.model
     return dataclasses.replace(recipe, data=data, model=model, output=folder / recipe.output)
+
+
+def as_plain(recipe: Recipe) -> dict[str, Any]:
+    """The recipe in the types of JSON and TOML, without what is left open."""
+    plain: dict[str, Any] = _ADAPTER.dump_python(recipe, mode="json", exclude_none=True)
+    return plain
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """Write ``recipe`` as TOML, with whole paths: it means the same wherever it is read.
+
+    Raises:
+        MissingExtraError: tomli-w is not installed.
+    """
+    try:
+        import tomli_w
+    except ImportError as error:
+        raise MissingExtraError("tomli-w", "tune") from error
+    data = dataclasses.replace(
+        recipe.data,
+        train=tuple(dataclasses.replace(s, path=s.path.absolute()) for s in recipe.data.train),
+        evaluation=tuple(dataclasses.replace(s, path=s.path.absolute()) for s in recipe.data.evaluation),
+    )
+    name = recipe.model.name
+    model = dataclasses.replace(recipe.model, name=str(Path(name).absolute()) if Path(name).exists() else name)
+    whole = dataclasses.replace(recipe, data=data, model=model, output=recipe.output.absolute())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(tomli_w.dumps(as_plain(whole)), encoding="utf-8")
 
 
 def _with_lists(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -260,7 +289,8 @@ def _with_lists(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _set(raw: dict[str, Any], steps: list[str], value: Any) -> None:
     for step in steps[:-1]:
-        raw = raw.setdefault(step, {})
+        raw[step] = dict(raw.get(step) or {})
+        raw = raw[step]
     raw[steps[-1]] = value
 
 

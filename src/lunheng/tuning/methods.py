@@ -1,0 +1,32 @@
+"""A recipe to the method that trains by it. Called by ``lunheng tune METHOD`` and from Python."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lunheng.errors import ConfigError
+from lunheng.tuning.recipes import Recipe
+from lunheng.tuning.run import Trained
+
+if TYPE_CHECKING:
+    from lunheng.tuning.callbacks import Report
+
+
+def train(recipe: Recipe, resume: bool = False, report: Report | None = None) -> Trained:
+    """Train as ``recipe`` says.
+
+    Args:
+        resume: go on from the last whole checkpoint in the recipe's output.
+        report: called with (step, steps, what is said of it) as it goes.
+
+    Raises:
+        ConfigError, DataError, ModelError, MissingExtraError: before anything is trained.
+        TrainingError: while it trains.
+    """
+    match recipe.method:
+        case "sft":
+            from lunheng.tuning.llm.sft import sft
+
+            return sft(recipe, resume, report)
+        case other:
+            raise ConfigError(f"method: {other} is not built yet")

@@ -1,0 +1,318 @@
+"""The course that every run takes: what is made ready before the first step, and what is kept after the last.
+
+Called by each method, whose own file holds what only it does: its rows, its model, its trainer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lunheng.errors import ConfigError, MissingExtraError, TrainingError
+from lunheng.tuning.arguments import CHECKPOINTS
+from lunheng.tuning.bases import base_folder, hub_offline
+from lunheng.tuning.curves import CURVES, draw_curves
+from lunheng.tuning.data.examples import Example, Problem
+from lunheng.tuning.data.loading import DataSource, load, write_quarantine
+from lunheng.tuning.data.splitting import split
+from lunheng.tuning.manifest import (
+    MANIFEST,
+    Manifest,
+    lineage_of,
+    machine,
+    now,
+    read_manifest,
+    versions,
+    write_manifest,
+)
+from lunheng.tuning.recipes import Recipe, SourcePart, as_plain, write_recipe
+from lunheng.tuning.registry import register
+from lunheng.tuning.templates import apply_template
+
+if TYPE_CHECKING:
+    from lunheng.tuning.callbacks import Report
+
+QUARANTINE = "quarantine.jsonl"
+LOG = "log.jsonl"
+MODEL = "model"
+"""The folder in a run's output that holds what was trained: an adapter, or a whole model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of a run."""
+
+    output: Path
+    manifest: Manifest
+    first_loss: float
+    last_loss: float
+
+    @property
+    def model(self) -> Path:
+        """The folder of what was trained."""
+        return self.output / MODEL
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps taken, those before a resumption included."""
+        return self.manifest.steps
+
+    @property
+    def left_out(self) -> int:
+        """Examples that went to quarantine."""
+        return self.manifest.examples["left_out"]
+
+
+@dataclass(slots=True)
+class Run:
+    """A run on its way. ``problems`` and ``warnings`` grow while rows are rendered and the model is loaded."""
+
+    recipe: Recipe
+    base: str
+    """The base model's folder."""
+    training: tuple[Example, ...]
+    held: tuple[Example, ...]
+    manifest: Manifest
+    checkpoint: Path | None
+    """Where a resumed run goes on."""
+    report: Report | None
+    problems: list[Problem]
+    warnings: list[str]
+    added_tokens: int = 0
+
+    def tokenizer(self) -> Any:
+        """The base model's, with the recipe's chat template where it names one (or needs none: raw text)."""
+        from transformers import AutoTokenizer
+
+        with hub_offline():
+            tokenizer = AutoTokenizer.from_pretrained(self.base)
+        if self.recipe.kind != "text":
+            self.added_tokens, warning = apply_template(tokenizer, self.recipe.model.template)
+            if warning:
+                self.warnings.append(warning)
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return tokenizer
+
+    def train(self, trainer: Any, *, bounded: bool = True) -> Trained:
+        """Train, measure, save; the manifest says what came of it also where it goes wrong.
+
+        Args:
+            trainer: transformers', TRL's or sentence-transformers' own, ready to train.
+            bounded: whether a loss that rises far is a sign of divergence (it is not for a policy's).
+
+        Raises:
+            TrainingError: it diverged, or no parameter has changed.
+        """
+        from lunheng.tuning.callbacks import Divergence, Log, Progress, Stop, read_log
+
+        log, stop = self.recipe.output / LOG, Stop()
+        at = int(self.checkpoint.name.split("-")[1]) if self.checkpoint else 0
+        watchers: list[Any] = [Divergence(bounded), stop]
+        if _writes():
+            watchers.append(Log(log, at))
+        if self.report:
+            watchers.append(Progress(self.report))
+        for watcher in watchers:
+            trainer.add_callback(watcher)
+        _without_printing(trainer)
+        self._note(
+            parameters={
+                "all": sum(_size(p) for p in trainer.model.parameters()),
+                "trained": sum(_size(p) for p in trainer.model.parameters() if p.requires_grad),
+            },
+            examples={
+                "trained": len(self.training),
+                "held_out": len(self.held),
+                "left_out": write_quarantine(self.problems, self.recipe.output / QUARANTINE) if _writes() else 0,
+            },
+            warnings=tuple(dict.fromkeys(self.warnings)),
+        )
+        began = time.monotonic()
+        try:
+            with hub_offline():
+                if self.held and not self.manifest.before:
+                    self._note(before=_measured(trainer))
+                before = fingerprint(trainer.model)
+                trainer.train(resume_from_checkpoint=str(self.checkpoint) if self.checkpoint else None)
+                if fingerprint(trainer.model) == before:
+                    raise TrainingError(
+                        "no parameter has changed: nothing was trained; is the learning rate "
+                        f"{trainer.args.learning_rate:g}, and is there anything to learn in the data?"
+                    )
+                after = _measured(trainer) if self.held and not stop.asked else {}
+                trainer.save_model(str(self.recipe.output / MODEL))
+        except BaseException as error:
+            self._note(status="failed", ended=now(), error=f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            stop.release()
+        entries = read_log(log)
+        if _writes():
+            draw_curves(entries, self.recipe.output / CURVES)
+        self._note(
+            status="stopped" if stop.asked else "done",
+            ended=now(),
+            metrics=after,
+            steps=trainer.state.global_step,
+            seconds=self.manifest.seconds + time.monotonic() - began,
+            peak_bytes=peak_memory(),
+        )
+        if _writes():
+            register(self.recipe.output)
+        losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+        return Trained(self.recipe.output, self.manifest, losses[0], losses[-1])
+
+    def _note(self, **changes: Any) -> None:
+        """Change the manifest, in memory and on the disk."""
+        self.manifest = dataclasses.replace(self.manifest, **changes)
+        if _writes():
+            write_manifest(self.manifest, self.recipe.output)
+
+
+def begin(recipe: Recipe, resume: bool = False, report: Report | None = None) -> Run:
+    """Read the data and find the base, before anything that takes memory.
+
+    Raises:
+        ConfigError: the output folder holds another run, or there is nothing to resume.
+        DataError, ModelError, MissingExtraError: as ``load`` and ``base_folder``.
+    """
+    try:
+        from transformers import set_seed
+    except ImportError as error:
+        raise MissingExtraError("transformers", "tune") from error
+    base = base_folder(recipe.model.name)
+    loaded = load(_sources(recipe.data.train), recipe.kind, recipe.training.seed)
+    problems, digests = list(loaded.problems), {"train": loaded.digest}
+    if recipe.data.evaluation:
+        measured = load(_sources(recipe.data.evaluation), recipe.kind)
+        training, held = loaded.examples, measured.examples
+        problems += measured.problems
+        digests["evaluation"] = measured.digest
+    else:
+        both = split(loaded.examples, recipe.data.validation_share, recipe.training.seed)
+        training, held = tuple(both[0]), tuple(both[1])
+    manifest = _manifest(recipe, base, digests)
+    checkpoint = _checkpoint(recipe.output, manifest, resume)
+    if checkpoint is not None:
+        earlier = read_manifest(recipe.output)
+        manifest = dataclasses.replace(
+            manifest, before=earlier.before, seconds=earlier.seconds, started=earlier.started
+        )
+    set_seed(recipe.training.seed)
+    if _writes():
+        write_recipe(recipe, recipe.output / "recipe.toml")
+        write_manifest(manifest, recipe.output)
+    return Run(recipe, base, training, held, manifest, checkpoint, report, problems, [])
+
+
+def _sources(parts: Sequence[SourcePart]) -> list[DataSource]:
+    return [DataSource(part.path, part.weight, part.columns) for part in parts]
+
+
+def _manifest(recipe: Recipe, base: str, digests: Mapping[str, str]) -> Manifest:
+    plain = as_plain(recipe)
+    made_of = {key: value for key, value in plain.items() if key != "output"}
+    text = json.dumps([made_of, dict(digests)], sort_keys=True, default=str)
+    return Manifest(
+        id=hashlib.blake2b(text.encode(), digest_size=6).hexdigest(),
+        method=recipe.method,
+        mode=recipe.parameters.mode,
+        base=recipe.model.name,
+        base_folder=base,
+        recipe=plain,
+        data=digests,
+        seed=recipe.training.seed,
+        started=now(),
+        versions=versions(),
+        machine=machine(),
+        lineage=lineage_of(base),
+    )
+
+
+def _checkpoint(output: Path, manifest: Manifest, resume: bool) -> Path | None:
+    """Where a resumed run goes on; a run that is there already is never trodden on."""
+    there = (output / MANIFEST).is_file()
+    found = sorted((output / CHECKPOINTS).glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+    # The trainer's state is written last: a checkpoint without it was cut off by a kill.
+    whole = [folder for folder in found if (folder / "trainer_state.json").is_file()]
+    if not resume:
+        if there and whole:
+            raise ConfigError(
+                f"{output}: holds a run already, up to step {whole[-1].name.split('-')[1]}; go on with --resume, "
+                "or name another output"
+            )
+        return None
+    if not there or not whole:
+        raise ConfigError(f"{output}: holds no checkpoint to resume from; run it without --resume")
+    earlier = read_manifest(output)
+    if dict(earlier.data) != dict(manifest.data):
+        raise ConfigError(f"{output}: its data has changed since it began; resuming would mix two sets: start anew")
+    changed = [key for key in manifest.recipe if _fixed(earlier.recipe).get(key) != _fixed(manifest.recipe).get(key)]
+    if changed:
+        raise ConfigError(
+            f"{output}: the recipe's [{'], ['.join(changed)}] has changed since it began, and the curve would not be "
+            "the same; start anew in another output, or set it back"
+        )
+    return whole[-1]
+
+
+def _fixed(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe without what a resumed run may change, as JSON gives it back."""
+    plain = json.loads(json.dumps(recipe, default=str))
+    plain.pop("output", None)
+    for key in ("keep", "patience", "trackers"):
+        plain.get("training", {}).pop(key, None)
+    return dict(plain)
+
+
+def fingerprint(model: Any) -> tuple[float, ...]:
+    """The sums of squares of the trained parameters: another tuple where any of them has changed."""
+    import torch
+
+    with torch.no_grad():
+        return tuple(float(p.detach().double().square().sum()) for p in model.parameters() if p.requires_grad)
+
+
+def peak_memory() -> int:
+    """Bytes: the most that this process held at a time (on macOS getrusage counts in bytes, elsewhere in KiB)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _measured(trainer: Any) -> dict[str, float]:
+    """What the trainer's evaluation gives, without how fast it was."""
+    found = trainer.evaluate()
+    speed = ("_runtime", "_per_second", "_num_tokens")
+    return {
+        key.removeprefix("eval_"): float(value)
+        for key, value in found.items()
+        if isinstance(value, int | float) and not key.endswith(speed) and key.startswith("eval_")
+    }
+
+
+def _size(parameter: Any) -> int:
+    """Weights of a parameter; of a 4-bit one two stand in each byte."""
+    packed = type(parameter).__name__ == "Params4bit"
+    return int(parameter.numel()) * (2 if packed else 1)
+
+
+def _without_printing(trainer: Any) -> None:
+    """Transformers prints each log as a dictionary where its bar is off; ours is shown instead."""
+    from transformers.trainer_callback import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+
+
+def _writes() -> bool:
+    """Whether this process writes the run's files: the first of all, on however many machines."""
+    return os.environ.get("RANK", "0") == "0"

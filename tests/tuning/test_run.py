@@ -1,0 +1,207 @@
+"""The course of a run: resumed to the same curve, stopped by a signal, never trodden on, all of it written down."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl", reason="needs the extra 'tune'")
+
+from lunheng.errors import ConfigError, DataError, TrainingError
+from lunheng.testing.tiny_model import write_jsonl
+from lunheng.tuning.callbacks import Divergence, read_log
+from lunheng.tuning.manifest import read_manifest
+from lunheng.tuning.methods import train
+from lunheng.tuning.recipes import Recipe, load_recipe, make_recipe
+from lunheng.tuning.registry import forget_gone, listed
+
+ROWS: list[dict[str, object]] = [
+    {"instruction": f"第 {i % 5} 号门的代码 What is the code?", "output": f"KESTREL-{i % 5} 号。"} for i in range(40)
+]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_jsonl(tmp_path / "data.jsonl", [*ROWS, {"instruction": "空", "output": ""}])
+
+
+def recipe(model: str, data: Path, output: Path, **changes: Any) -> Recipe:
+    given: dict[str, Any] = {
+        "method": "sft",
+        "model": {"name": model},
+        "data": {"train": str(data), "window": 128, "validation_share": 0.2},
+        "output": str(output),
+        "training": {"steps": 8, "batch": 4, "device_batch": 2, "learning_rate": 3e-3, "save_steps": 4},
+    }
+    return make_recipe(given, **changes)
+
+
+def losses(output: Path) -> list[float]:
+    return [entry["loss"] for entry in read_log(output / "log.jsonl") if "loss" in entry]
+
+
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_a_resumed_run_has_the_same_curve(tiny_model: str, data: Path, tmp_path: Path, mode: str) -> None:
+    from safetensors.torch import load_file
+
+    dropout = {"parameters.mode": mode, "parameters.dropout": 0.1 if mode == "lora" else 0.0}
+    whole = train(recipe(tiny_model, data, tmp_path / "whole", **dropout))
+    halved = recipe(tiny_model, data, tmp_path / "halved", **dropout)
+
+    def stop_at_5(step: int, steps: int, text: str) -> None:
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    stopped = train(halved, report=stop_at_5)
+    assert stopped.manifest.status == "stopped" and 5 <= stopped.steps < 8 and not stopped.manifest.metrics
+    with pytest.raises(ConfigError, match="holds a run already"):
+        train(halved)
+    resumed = train(halved, resume=True)
+    assert resumed.manifest.status == "done" and resumed.steps == 8
+    assert losses(tmp_path / "halved") == losses(tmp_path / "whole")  # to the last bit
+    assert resumed.manifest.metrics == whole.manifest.metrics and resumed.manifest.before == whole.manifest.before
+    (file,) = {p.name for p in whole.model.glob("*.safetensors")}
+    one, other = load_file(whole.model / file), load_file(resumed.model / file)
+    assert one.keys() == other.keys() and all((one[k] == other[k]).all() for k in one)
+
+
+def test_what_a_run_leaves(tiny_model: str, data: Path, tmp_path: Path) -> None:
+    seen: list[int] = []
+    trained = train(recipe(tiny_model, data, tmp_path / "out"), report=lambda step, steps, text: seen.append(step))
+    made = read_manifest(trained.output)
+    assert made == trained.manifest and made.status == "done" and made.steps == 8 and max(seen) == 8
+    assert made.examples == {"trained": 32, "held_out": 8, "left_out": 1} and trained.left_out == 1
+    assert 0 < made.parameters["trained"] < made.parameters["all"] and made.peak_bytes > 2**28
+    assert made.metrics["loss"] < made.before["loss"] and trained.last_loss < trained.first_loss
+    assert made.versions["torch"] and len(made.data["train"]) == 64
+    again = load_recipe(trained.output / "recipe.toml")
+    assert again.training.steps == 8 and again.data.train[0].path == data.absolute()
+    assert (trained.output / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    (line,) = (trained.output / "quarantine.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(line)["line"] == 41
+    assert [run.output for run in listed()] == [trained.output]
+    assert (trained.model / "chat_template.jinja").is_file()
+    other = train(recipe(str(trained.model.parent / "merged"), data, tmp_path / "x")) if False else None
+    assert other is None
+    trained.output.rename(tmp_path / "moved")
+    assert listed()[0].manifest is None and forget_gone() == 1 and not listed()
+
+
+def test_what_has_changed_is_not_resumed(tiny_model: str, data: Path, tmp_path: Path) -> None:
+    made = recipe(tiny_model, data, tmp_path / "out", **{"training.steps": 4})
+    with pytest.raises(ConfigError, match="no checkpoint to resume from"):
+        train(made, resume=True)
+    train(made)
+    with pytest.raises(ConfigError, match=r"\[training\] has changed"):
+        train(recipe(tiny_model, data, tmp_path / "out", **{"training.steps": 4, "training.batch": 8}), resume=True)
+    write_jsonl(data, ROWS)
+    with pytest.raises(ConfigError, match="data has changed"):
+        train(made, resume=True)
+
+
+def test_the_best_checkpoint_is_kept_and_patience_ends_it(tiny_model: str, data: Path, tmp_path: Path) -> None:
+    changes = {"training.steps": 40, "training.save_steps": 2, "training.evaluate_steps": 2, "training.patience": 2}
+    # So high a rate that it gets worse at once: two evaluations later it ends.
+    made = recipe(tiny_model, data, tmp_path / "out", **changes, **{"training.learning_rate": 1.0, "training.keep": 1})
+    trained = train(made)
+    measured = {e["step"]: e["eval_loss"] for e in read_log(trained.output / "log.jsonl") if "eval_loss" in e}
+    assert trained.steps < 40 and trained.manifest.metrics["loss"] == pytest.approx(
+        min(loss for step, loss in measured.items() if step), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"training.device_batch": 3}, "no multiple of training.device_batch"),
+        ({"training.evaluate_steps": 3}, "no multiple of training.evaluate_steps"),
+        ({"training.patience": 3, "data.validation_share": 0.0}, "nothing to measure on"),
+        ({"model.template": "nonsense"}, "neither one of chatml, llama3, gemma nor a Jinja file"),
+    ],
+)
+def test_what_does_not_go_together(
+    tiny_model: str, data: Path, tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        train(recipe(tiny_model, data, tmp_path / "out", **changes))
+
+
+def test_a_run_that_learns_nothing_fails(tiny_model: str, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no parameter has changed"):
+        train(recipe(tiny_model, data, tmp_path / "out", **{"training.learning_rate": 1e-30}))
+    made = read_manifest(tmp_path / "out")
+    assert made.status == "failed" and "no parameter has changed" in made.error
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tiny_model: str, data: Path, tmp_path: Path) -> None:
+    changes = {"training.learning_rate": 1e18, "training.clip": 1e30, "parameters.mode": "full", "training.steps": 20}
+    with pytest.raises(TrainingError, match=r"lower training\.learning_rate"):
+        train(recipe(tiny_model, data, tmp_path / "out", **changes))
+
+
+def test_a_loss_that_rises_far_is_divergence() -> None:
+    class State:
+        global_step = 7
+
+    class Arguments:
+        learning_rate = 0.1
+
+    watch = Divergence(bounded=True)
+    for loss in [2.0] * 20 + [4.0] * 5:
+        watch.on_log(Arguments(), State(), None, {"loss": loss})
+    with pytest.raises(TrainingError, match="it diverges"):
+        for _ in range(30):
+            watch.on_log(Arguments(), State(), None, {"loss": 40.0})
+    with pytest.raises(TrainingError, match="grad norm is nan"):
+        watch.on_log(Arguments(), State(), None, {"loss": 1.0, "grad_norm": math.nan})
+
+
+def test_packed_examples_do_not_see_each_other(tiny_model: str, data: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    from lunheng.tuning.llm.sft import packed
+
+    from datasets import Dataset
+
+    rows = [{"input_ids": list(range(10 * i + 5, 10 * i + 5 + n)), "labels": list(range(n))} for i, n in enumerate((5, 7, 4))]
+    (pack,) = packed(Dataset.from_list(rows), 16)
+    batch = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)([pack])
+    model = AutoModelForCausalLM.from_pretrained(tiny_model).eval()
+    with torch.no_grad():
+        together = model(input_ids=batch["input_ids"], position_ids=batch["position_ids"]).logits[0]
+        starts = (batch["position_ids"][0] == 0).nonzero().flatten().tolist() + [16]
+        for start, end in zip(starts, starts[1:], strict=False):
+            alone = model(input_ids=batch["input_ids"][:, start:end]).logits[0]
+            assert torch.allclose(alone, together[start:end], atol=1e-5)
+    trained = train(recipe(tiny_model, data, tmp_path / "out", **{"data.packing": True, "training.steps": 4}))
+    assert trained.last_loss < trained.first_loss
+
+
+def test_a_base_without_a_template(tiny_model: str, real_model: str, data: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from transformers import AutoTokenizer
+
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model, base)
+    (base / "chat_template.jinja").unlink()
+    with pytest.raises(ConfigError, match="has no chat template of its own"):
+        train(recipe(str(base), data, tmp_path / "none"))
+    trained = train(recipe(str(base), data, tmp_path / "llama3", **{"model.template": "llama3"}))
+    tokenizer = AutoTokenizer.from_pretrained(trained.model)
+    assert "<|eot_id|>" in tokenizer.get_vocab() and tokenizer.eos_token == "<|eot_id|>"
+    assert trained.manifest.metrics["loss"] < trained.manifest.before["loss"]
+
+
+def test_nothing_of_use_in_the_data(tiny_model: str, tmp_path: Path) -> None:
+    empty = write_jsonl(tmp_path / "data.jsonl", [{"instruction": "x", "output": ""}])
+    with pytest.raises(DataError, match="holds no example of use"):
+        train(recipe(tiny_model, empty, tmp_path / "out"))
