@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("trl", reason="needs the extra 'tune'")
 
-from lunheng.errors import ConfigError, DataError
+from lunheng.errors import DataError
 from lunheng.models.store import installed
 from lunheng.tuning.bases import base_folder
 from lunheng.tuning.data.examples import Conversation, Origin, Turn
@@ -61,9 +61,3 @@ def test_a_few_steps_of_lora(folder: str, tmp_path: Path) -> None:
     trained = sft(recipe)
     assert trained.steps == 6 and trained.last_loss < trained.first_loss and trained.left_out == 1
     assert (tmp_path / "out" / "model" / "adapter_model.safetensors").is_file()
-
-
-def test_what_is_not_acted_on_is_refused(tmp_path: Path) -> None:
-    raw = {"method": "sft", "model": {"name": MODEL}, "data": {"train": "a.jsonl"}, "output": str(tmp_path)}
-    with pytest.raises(ConfigError, match=r"training\.patience"):
-        sft(make_recipe({**raw, "training": {"patience": 3}}))

@@ -36,6 +36,7 @@ from lunheng.tuning.manifest import (
 )
 from lunheng.tuning.recipes import Recipe, SourcePart, as_plain, write_recipe
 from lunheng.tuning.registry import register
+from lunheng.tuning.sampling import group_by_length
 from lunheng.tuning.templates import apply_template
 
 if TYPE_CHECKING:
@@ -122,9 +123,15 @@ class Run:
             watchers.append(Log(log, at))
         if self.report:
             watchers.append(Progress(self.report))
+        if self.recipe.training.patience:
+            from transformers import EarlyStoppingCallback
+
+            watchers.append(EarlyStoppingCallback(self.recipe.training.patience))
         for watcher in watchers:
             trainer.add_callback(watcher)
         _without_printing(trainer)
+        if self.recipe.training.by_length and not self.recipe.data.packing:
+            group_by_length(trainer, self.recipe.training.seed)
         self._note(
             parameters={
                 "all": sum(_size(p) for p in trainer.model.parameters()),
@@ -292,7 +299,7 @@ def peak_memory() -> int:
 def _measured(trainer: Any) -> dict[str, float]:
     """What the trainer's evaluation gives, without how fast it was."""
     found = trainer.evaluate()
-    speed = ("_runtime", "_per_second", "_num_tokens")
+    speed = ("_runtime", "_per_second", "_num_tokens", "_time")
     return {
         key.removeprefix("eval_"): float(value)
         for key, value in found.items()

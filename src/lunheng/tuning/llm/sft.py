@@ -36,8 +36,6 @@ def sft(recipe: Recipe, resume: bool = False, report: Report | None = None) -> T
     if data.packing:
         own |= PACKED
         training = packed(training, data.window)
-    elif recipe.training.by_length:
-        own["train_sampling_strategy"] = "group_by_length"
     settings = arguments(recipe, trl.SFTConfig, len(training), held=held is not None, **own)
     model = trainable(run, tokenizer, settings.max_steps)
     trainer = trl.SFTTrainer(
