@@ -40,6 +40,12 @@ def test_a_recipe_from_a_file(tmp_path: Path) -> None:
         ({"method": "grpo"}, "needs a reward"),
         ({"method": "ppo"}, "reward model"),
         ({"method": "sftt"}, "method"),
+        ({"parallel": {"devices": 2}}, "2 devices need one; ddp"),
+        ({"parallel": {"device": 2}}, "did you mean devices"),
+        ({"parallel": {"devices": 3, "strategy": "ddp"}}, "8 examples cannot be shared by 3"),
+        ({"parallel": {"strategy": "ddp", "offload": True}}, "only fsdp"),
+        ({"parallel": {"devices": 2, "strategy": "fsdp"}, "parameters": {"mode": "qlora"}}, "take ddp"),
+        ({"parallel": {"devices": 2, "strategy": "zero3"}, "training": {"optimiser": "adamw_8bit"}}, "take adamw"),
     ],
 )
 def test_what_is_wrong_is_named(change: dict[str, Any], says: str) -> None:

@@ -165,6 +165,26 @@ class RewardPart:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class ParallelPart:
+    """On how many devices, and what they share. ``lunheng tune launch`` writes what starts them."""
+
+    devices: Annotated[int, Field(ge=1)] = 1
+    """GPUs (or processes on CPUs) of each machine."""
+    nodes: Annotated[int, Field(ge=1)] = 1
+    """Machines."""
+    strategy: Literal["none", "ddp", "fsdp", "zero2", "zero3"] = "none"
+    """ddp: each device holds everything. fsdp (Zhao et al. 2023) and DeepSpeed's zero3 (Rajbhandari et al. 2020) share
+    weights, gradients and optimiser states out; zero2 only the last two."""
+    offload: bool = False
+    """Keep what is shared out in RAM while it is not used: slower, and smaller on the GPU."""
+
+    @property
+    def world(self) -> int:
+        """Devices in all."""
+        return self.devices * self.nodes
+
+
+@dataclass(frozen=True, config=_STRICT)
 class Recipe:
     """A training run."""
 
@@ -176,8 +196,10 @@ class Recipe:
     training: TrainingPart = TrainingPart()
     preference: PreferencePart | None = None
     reward: RewardPart | None = None
+    parallel: ParallelPart = ParallelPart()
 
     def __post_init__(self) -> None:
+        _check_parallel(self)
         _refuse_unused(self.preference, "preference", self.method, ("dpo", "kto"))
         _refuse_unused(self.reward, "reward", self.method, ("ppo", "rloo", "grpo"))
         if self.method in ("rloo", "grpo") and (
@@ -191,6 +213,32 @@ class Recipe:
     def kind(self) -> Kind:
         """The kind of example that it learns from."""
         return NEEDS[self.method]
+
+
+def _check_parallel(recipe: Recipe) -> None:
+    parallel = recipe.parallel
+    shared = parallel.strategy in ("fsdp", "zero2", "zero3")
+    if parallel.world > 1 and parallel.strategy == "none":
+        raise ValueError(
+            f"parallel.strategy: {parallel.world} devices need one; ddp where the model fits on each, else fsdp"
+        )
+    if parallel.offload and not shared:
+        raise ValueError("parallel.offload: only fsdp, zero2 and zero3 offload")
+    if recipe.training.batch % parallel.world:
+        raise ValueError(
+            f"training.batch: {recipe.training.batch} examples cannot be shared by {parallel.world} devices; "
+            "take a multiple"
+        )
+    if shared and recipe.parameters.mode in FOUR_BIT:
+        raise ValueError(
+            f"parallel.strategy: {parallel.strategy} does not share out a base in 4 bits, which fits whole more often; "
+            "take ddp, or parameters.mode = lora"
+        )
+    if shared and recipe.training.optimiser in ("adamw_8bit", "paged_adamw_8bit"):
+        raise ValueError(
+            f"training.optimiser: {recipe.training.optimiser} does not know parameters that {parallel.strategy} has "
+            "shared out; take adamw, whose states are shared out too"
+        )
 
 
 def _refuse_unused(part: object, name: str, method: str, methods: tuple[str, ...]) -> None:
@@ -318,5 +366,5 @@ def _part(steps: tuple[str, ...]) -> type[Any]:
 
 
 def _named(annotation: str) -> type[Any]:
-    parts = (ModelPart, SourcePart, DataPart, ParameterPart, TrainingPart, PreferencePart, RewardPart)
+    parts = (ModelPart, SourcePart, DataPart, ParameterPart, TrainingPart, PreferencePart, RewardPart, ParallelPart)
     return next(p for p in parts if p.__name__ in annotation)
