@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# By itself first: with others, pip may take a newer one. On Linux without a GPU the small build is enough:
+# make test TORCH='torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu'
+TORCH ?= torch==2.13.0
 MODELS_DEMO := multilingual-e5-small $(if $(SMALL),qwen2.5-coder-0.5b-instruct,qwen2.5-coder-1.5b-instruct)
 MODELS_TEST := multilingual-e5-small qwen2.5-coder-0.5b-instruct smollm2-135m-instruct
 
@@ -61,7 +64,8 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.installed-dev: pyproject.toml Makefile
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,docs,tune]'
 	@touch $@ $(VENV)/.installed
 
 clean:

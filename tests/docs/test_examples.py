@@ -61,6 +61,7 @@ def one_embedder() -> Iterator[None]:
 def here(workplace: Path, one_embedder: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("LUNHENG_MODELS__LLM", "none")
+    monkeypatch.setenv("LUNHENG_DATA", str(workplace / "data"))
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield
     for made in workplace.iterdir():

@@ -122,6 +122,38 @@ def model_path(
         typer.echo(str(there[0]))
 
 
+@app.command("trained")
+def trained_models(
+    forget: Annotated[bool, typer.Option("--forget-gone", help="Drop the runs whose folder is gone.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What was trained on this machine, the newest first: recipe, data, what was measured, and what it came out of."""
+    from lunheng.tuning.registry import forget_gone, listed
+
+    if forget:
+        err.print(f"{forget_gone()} dropped")
+    runs = listed()
+    if as_json:
+        print_json([{"output": str(run.output), "manifest": run.manifest} for run in runs])
+        return
+    if not runs:
+        out.print("nothing was trained here yet; begin with: lunheng tune sft --help")
+        return
+    for run in runs:
+        made = run.manifest
+        if made is None:
+            out.print(f"[red]gone[/] {run.output}")
+            continue
+        out.print(f"[bold]{made.id}[/] {made.method} of {made.base}, {made.mode}: {made.status}, {made.ended[:16]} UTC")
+        for name, value in made.metrics.items():
+            before = f"{made.before[name]:.4g} → " if name in made.before else ""
+            out.print(f"  {name.replace('_', ' ')} {before}{value:.4g}")
+        came_from = f", came out of {', '.join(made.lineage)}" if made.lineage else ""
+        examples = counted(made.examples.get("trained", 0), "example")
+        out.print(f"  {examples}, data {made.data.get('train', '')[:12]}{came_from}")
+        out.print(f"  {run.output}")
+
+
 def _settings(folder: Path) -> ModelSettings:
     from lunheng.config import Settings
 

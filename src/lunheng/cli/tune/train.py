@@ -119,7 +119,7 @@ def summary(trained: Trained) -> dict[str, Any]:
         "method": made.method,
         "mode": made.mode,
         "base": made.base,
-        "model": trained.model,
+        "model": str(trained.model),
         "steps": made.steps,
         "first_loss": trained.first_loss,
         "last_loss": trained.last_loss,
