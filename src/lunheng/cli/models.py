@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingCo
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from lunheng.cli.common import DEFAULT_FOLDER, SMALL_LLM, AsJson, Folder, Small, err, out, print_json
+from lunheng.cli.common import DEFAULT_FOLDER, SMALL_LLM, AsJson, Folder, Small, counted, err, out, print_json
 
 if TYPE_CHECKING:
     from lunheng.config import ModelSettings
