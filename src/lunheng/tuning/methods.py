@@ -28,5 +28,17 @@ def train(recipe: Recipe, resume: bool = False, report: Report | None = None) ->
             from lunheng.tuning.llm.sft import sft
 
             return sft(recipe, resume, report)
+        case "reward":
+            from lunheng.tuning.llm.reward import reward
+
+            return reward(recipe, resume, report)
+        case "dpo":
+            from lunheng.tuning.llm.dpo import dpo
+
+            return dpo(recipe, resume, report)
+        case "kto":
+            from lunheng.tuning.llm.kto import kto
+
+            return kto(recipe, resume, report)
         case other:
             raise ConfigError(f"method: {other} is not built yet")

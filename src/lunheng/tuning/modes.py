@@ -6,28 +6,35 @@ Called by the trainers. Every mode but ``full`` is PEFT's (Mangrulkar et al. 202
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from lunheng.errors import ConfigError
+from lunheng.errors import ConfigError, ModelError
 from lunheng.tuning.bases import hub_offline
-from lunheng.tuning.recipes import FOUR_BIT, ParameterPart
+from lunheng.tuning.recipes import FOUR_BIT, Mode, ParameterPart
 
 if TYPE_CHECKING:
     from lunheng.tuning.run import Run
 
 
-def adapter_config(part: ParameterPart, steps: int) -> Any:
+Head = Literal["words", "score"]
+"""What a model says at a place: the next word, or one number for all that was read (a reward model)."""
+CHANGES_BASE: tuple[Mode, ...] = ("pissa",)
+"""Modes that move a part of the base's weights into the adapter: without it, the base is no longer itself."""
+
+
+def adapter_config(part: ParameterPart, steps: int, head: Head = "words") -> Any:
     """PEFT's configuration for a mode; None for ``full``.
 
     Args:
         steps: optimiser steps of the run, over which AdaLoRA prunes.
+        head: a scoring head is new, and so is trained and saved whole beside the adapter.
 
     Raises:
         ConfigError: the run is too short for the mode.
     """
     import peft
 
-    task = peft.TaskType.CAUSAL_LM
+    task = peft.TaskType.CAUSAL_LM if head == "words" else peft.TaskType.SEQ_CLS
     alpha = part.alpha if part.alpha is not None else 2.0 * part.rank
     targets = part.targets if isinstance(part.targets, str) else list(part.targets)
     low_rank: dict[str, Any] = {
@@ -77,10 +84,12 @@ def adapter_config(part: ParameterPart, steps: int) -> Any:
             )
 
 
-def load_base(folder: str, part: ParameterPart, dtype: Any) -> Any:
-    """The base model, in 4 bits where the mode wants that."""
-    from transformers import AutoModelForCausalLM
+def load_base(folder: str, part: ParameterPart, dtype: Any, head: Head = "words") -> Any:
+    """The base model, in 4 bits where the mode wants that.
 
+    Raises:
+        ModelError: its architecture is not known to transformers with a scoring head, and that is asked for.
+    """
     options: dict[str, Any] = {"dtype": dtype}
     if part.mode in FOUR_BIT:
         from transformers import BitsAndBytesConfig
@@ -90,36 +99,59 @@ def load_base(folder: str, part: ParameterPart, dtype: Any) -> Any:
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
+            llm_int8_skip_modules=None if head == "words" else ["score"],
         )
-    return AutoModelForCausalLM.from_pretrained(folder, **options)
+    if head == "words":
+        from transformers import AutoModelForCausalLM
+
+        return AutoModelForCausalLM.from_pretrained(folder, **options)
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from trl.trainer.reward_trainer import suppress_seqcls_warning
+
+    if type(AutoConfig.from_pretrained(folder)) not in AutoModelForSequenceClassification._model_mapping:
+        raise ModelError(f"{folder}: transformers has no scoring head for this architecture; take another base")
+    with suppress_seqcls_warning():  # that the head is new is no news
+        return AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, **options)
 
 
-def wrap(model: Any, part: ParameterPart, steps: int) -> Any:
+def wrap(model: Any, part: ParameterPart, steps: int, head: Head = "words") -> Any:
     """``model`` with the mode's parameters, and only these, to be trained."""
-    config = adapter_config(part, steps)
+    config = adapter_config(part, steps, head)
     if config is None:
         return model
     import peft
 
-    if part.mode in FOUR_BIT:
-        model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     return peft.get_peft_model(model, config)
 
 
-def trainable(run: Run, tokenizer: Any, steps: int) -> Any:
-    """The run's base model, made ready to be trained in the recipe's mode.
+def ready(run: Run, tokenizer: Any, head: Head = "words") -> Any:
+    """The run's base model, ready to be wrapped: its tokens, its end of text, its 4 bits.
 
     Args:
         tokenizer: the one that rows were made with; tokens that were added to it get embeddings here.
-        steps: optimiser steps of the run.
     """
     import torch
 
     part = run.recipe.parameters
     with hub_offline():
-        model = load_base(run.base, part, torch.float32)
+        model = load_base(run.base, part, torch.float32, head)
     if run.added_tokens:
         model.resize_token_embeddings(len(tokenizer))
-    for config in (model.config, model.generation_config):
-        config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
-    return wrap(model, part, steps)
+    for config in (model.config, getattr(model, "generation_config", None)):
+        if config is not None:  # what scores does not generate
+            config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+    if part.mode in FOUR_BIT:
+        import peft
+
+        model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    return model
+
+
+def trainable(run: Run, tokenizer: Any, steps: int, head: Head = "words") -> Any:
+    """The run's base model, made ready to be trained in the recipe's mode.
+
+    Args:
+        tokenizer: as of ``ready``.
+        steps: optimiser steps of the run.
+    """
+    return wrap(ready(run, tokenizer, head), run.recipe.parameters, steps, head)

@@ -142,11 +142,38 @@ class TrainingPart:
 
 @dataclass(frozen=True, config=_STRICT)
 class PreferencePart:
-    """Of dpo and kto."""
+    """Of dpo, kto and reward; each key says which of them know it."""
 
-    beta: Annotated[float, Field(gt=0)] = 0.1
-    loss: Literal["sigmoid", "ipo", "hinge", "robust", "apo_zero"] = "sigmoid"
+    beta: Annotated[float, Field(gt=0)] | None = None
+    """dpo, kto: how near the model stays to the reference; ipo's tau. None: 0.1."""
+    loss: Literal["sigmoid", "ipo", "hinge", "robust", "apo_zero", "sigmoid_norm", "kto"] | None = None
+    """dpo: sigmoid (Rafailov et al. 2023, the default), ipo (Azar et al. 2023), hinge (Zhao et al. 2023), robust
+    (Chowdhury et al. 2024, where some labels are wrong), apo_zero (D'Oosterlinck et al. 2024), sigmoid_norm (per
+    token: an answer gains nothing by being short). kto: kto (Ethayarajh et al. 2024, the default), apo_zero."""
+    label_smoothing: Annotated[float, Field(gt=0, lt=0.5)] | None = None
+    """robust: the share of labels that are taken to be wrong. None: 0.1."""
     reference_free: bool = False
+    """dpo: the reference finds all answers equally likely, and none is loaded."""
+    precompute: bool = False
+    """dpo, kto: what the reference says is computed once, before the first step, and it is not kept in memory."""
+    supervised: Annotated[float, Field(ge=0)] = 0.0
+    """dpo: the weight of a supervised loss on the chosen answers, on top (Pang et al. 2024: 1.0)."""
+    desirable: Annotated[float, Field(gt=0)] | None = None
+    undesirable: Annotated[float, Field(gt=0)] | None = None
+    """kto: the weights of thumbs up and down. None: such that both sides weigh the same."""
+    center: Annotated[float, Field(ge=0)] = 0.0
+    """reward: pulls the scores of each pair towards 0 (Eisenstein et al. 2023: 0.01)."""
+
+
+_PREFERENCE_KEYS: Mapping[Method, tuple[str, ...]] = {
+    "dpo": ("beta", "loss", "label_smoothing", "reference_free", "precompute", "supervised"),
+    "kto": ("beta", "loss", "precompute", "desirable", "undesirable"),
+    "reward": ("center",),
+}
+_LOSSES: Mapping[Method, tuple[str, ...]] = {
+    "dpo": ("sigmoid", "ipo", "hinge", "robust", "apo_zero", "sigmoid_norm"),
+    "kto": ("kto", "apo_zero"),
+}
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -200,7 +227,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _check_parallel(self)
-        _refuse_unused(self.preference, "preference", self.method, ("dpo", "kto"))
+        _refuse_unused(self.preference, "preference", self.method, tuple(_PREFERENCE_KEYS))
+        _check_preference(self.method, self.preference)
         _refuse_unused(self.reward, "reward", self.method, ("ppo", "rloo", "grpo"))
         if self.method in ("rloo", "grpo") and (
             self.reward is None or not (self.reward.functions or self.reward.model)
@@ -239,6 +267,26 @@ def _check_parallel(recipe: Recipe) -> None:
             f"training.optimiser: {recipe.training.optimiser} does not know parameters that {parallel.strategy} has "
             "shared out; take adamw, whose states are shared out too"
         )
+
+
+def _check_preference(method: Method, part: PreferencePart | None) -> None:
+    if part is None:
+        return
+    known = _PREFERENCE_KEYS[method]
+    for key in dataclasses.fields(part):
+        if key.name not in known and getattr(part, key.name) != key.default:
+            raise ValueError(f"preference.{key.name}: {method} does not know it; it knows {', '.join(known)}")
+    if part.loss is not None and part.loss not in _LOSSES[method]:
+        raise ValueError(f"preference.loss: {method} has no {part.loss}; it has {', '.join(_LOSSES[method])}")
+    if part.label_smoothing is not None and part.loss != "robust":
+        raise ValueError('preference.label_smoothing: only the loss robust takes it; say loss = "robust", or remove it')
+    if part.reference_free and part.loss == "apo_zero":
+        raise ValueError(
+            "preference.reference_free: apo_zero compares each answer with the reference, not the two with each other, "
+            "and there is none; take sigmoid_norm"
+        )
+    if part.reference_free and part.precompute:
+        raise ValueError("preference.precompute: there is no reference to compute with reference_free; remove one")
 
 
 def _refuse_unused(part: object, name: str, method: str, methods: tuple[str, ...]) -> None:

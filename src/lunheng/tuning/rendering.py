@@ -22,6 +22,8 @@ class ChatTokenizer(Protocol):
 
     chat_template: Any
     eos_token_id: int | None
+    all_special_ids: Any
+    added_tokens_decoder: Any
 
     def apply_chat_template(self, conversation: Any, **options: Any) -> Any: ...
     def __call__(self, text: str, **options: Any) -> Any: ...
@@ -73,6 +75,44 @@ def render(
         for token, (start, end) in zip(ids, spans, strict=True)
     ]
     return Rendered(origin, tuple(ids), tuple(labels))
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A prompt and one answer to it as the model reads them, one after the other."""
+
+    origin: Origin
+    prompt: tuple[int, ...]
+    """The template's invitation to answer included."""
+    answer: tuple[int, ...]
+    """The end of turn included."""
+
+    @property
+    def rendered(self) -> Rendered:
+        """The same with the loss mask: the answer is learnt, the prompt is given."""
+        return Rendered(self.origin, self.prompt + self.answer, (IGNORED,) * len(self.prompt) + self.answer)
+
+
+def render_answer(tokenizer: ChatTokenizer, origin: Origin, prompt: Sequence[Turn], answer: Sequence[Turn]) -> Answered:
+    """Tokens of ``answer`` (one turn, or several with a tool's in between) after ``prompt``.
+
+    Raises:
+        DataError: the template refuses them, or writes the prompt otherwise when it is answered.
+    """
+    messages = [turn.as_message() for turn in (*prompt, *answer)]
+    before = _text(tokenizer, origin, messages[: len(prompt)], (), prompt=True)
+    # White space after the end of turn belongs to the template, not to what the model says.
+    whole = _text(tokenizer, origin, messages, (), prompt=False).rstrip()
+    if not whole.startswith(before):
+        raise DataError(
+            f"{origin}: the chat template writes the prompt otherwise when it is answered, so that what is learnt "
+            "cannot be told from what is given; name another template"
+        )
+    encoded = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
+    ids, spans = tuple(encoded["input_ids"]), encoded["offset_mapping"]
+    # A token over the border carries the answer's beginning: it is the answer's.
+    border = next((n for n, (_, end) in enumerate(spans) if end > len(before)), len(ids))
+    return Answered(origin, ids[:border], ids[border:])
 
 
 def _text(

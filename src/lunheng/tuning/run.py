@@ -12,12 +12,13 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from lunheng.errors import ConfigError, MissingExtraError, TrainingError
+from lunheng.errors import ConfigError, DataError, MissingExtraError, TrainingError
 from lunheng.tuning.arguments import CHECKPOINTS
 from lunheng.tuning.bases import base_folder, hub_offline
 from lunheng.tuning.curves import CURVES, draw_curves
@@ -34,7 +35,8 @@ from lunheng.tuning.manifest import (
     versions,
     write_manifest,
 )
-from lunheng.tuning.recipes import Recipe, SourcePart, as_plain, write_recipe
+from lunheng.tuning.preflight import Prepared
+from lunheng.tuning.recipes import FOUR_BIT, Recipe, SourcePart, as_plain, write_recipe
 from lunheng.tuning.registry import register
 from lunheng.tuning.sampling import group_by_length
 from lunheng.tuning.templates import apply_template
@@ -42,6 +44,7 @@ from lunheng.tuning.templates import apply_template
 if TYPE_CHECKING:
     from lunheng.tuning.callbacks import Report
 
+Row = TypeVar("Row")
 QUARANTINE = "quarantine.jsonl"
 LOG = "log.jsonl"
 MODEL = "model"
@@ -89,6 +92,8 @@ class Run:
     problems: list[Problem]
     warnings: list[str]
     added_tokens: int = 0
+    kept: tuple[int, int] | None = None
+    """Rows that are trained on and held out, where they were rendered; None: all examples."""
 
     def tokenizer(self) -> Any:
         """The base model's, with the recipe's chat template where it names one (or needs none: raw text)."""
@@ -103,6 +108,27 @@ class Run:
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         return tokenizer
+
+    def rows(self, tokenizer: Any, prepare: Callable[..., Prepared[Row]]) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+        """Both sides rendered by ``prepare`` (of ``preflight``); what is of no use, or was cut, is counted and named.
+
+        Raises:
+            DataError: as ``prepare``.
+        """
+        data = self.recipe.data
+        training = prepare(tokenizer, self.training, data.window, data.too_long)
+        held = prepare(tokenizer, self.held, data.window, "truncate" if data.too_long == "refuse" else data.too_long)
+        problems = (*training.problems, *held.problems)
+        for side, prepared in (("data.train", training), ("data.evaluation", held)):
+            if not prepared.rows and (side == "data.train" or self.held):
+                first = f"; the first: {prepared.problems[0].origin}: {prepared.problems[0].message}"
+                raise DataError(f"{side}: no example is left of {len(prepared.problems)}{first}")
+        self.problems += problems
+        self.kept = len(training.rows), len(held.rows)
+        for kind, count in Counter(p.kind for p in problems if not p.fatal).items():
+            one = next(p for p in problems if p.kind == kind)
+            self.warnings.append(f"{kind}: {count} of the examples; the first: {one.origin}: {one.message}")
+        return training.rows, held.rows
 
     def train(self, trainer: Any, *, bounded: bool = True) -> Trained:
         """Train, measure, save; the manifest says what came of it also where it goes wrong.
@@ -130,6 +156,8 @@ class Run:
         for watcher in watchers:
             trainer.add_callback(watcher)
         _without_printing(trainer)
+        if self.recipe.parameters.mode in FOUR_BIT:
+            _in_float32(trainer.model)
         if self.recipe.training.by_length and not self.recipe.data.packing:
             group_by_length(trainer, self.recipe.training.seed)
         self._note(
@@ -138,8 +166,8 @@ class Run:
                 "trained": sum(_size(p) for p in trainer.model.parameters() if p.requires_grad),
             },
             examples={
-                "trained": len(self.training),
-                "held_out": len(self.held),
+                "trained": self.kept[0] if self.kept else len(self.training),
+                "held_out": self.kept[1] if self.kept else len(self.held),
                 "left_out": write_quarantine(self.problems, self.recipe.output / QUARANTINE) if _writes() else 0,
             },
             warnings=tuple(dict.fromkeys(self.warnings)),
@@ -305,6 +333,15 @@ def _measured(trainer: Any) -> dict[str, float]:
         for key, value in found.items()
         if isinstance(value, int | float) and not key.endswith(speed) and key.startswith("eval_")
     }
+
+
+def _in_float32(model: Any) -> None:
+    """TRL turns what is trained over a base in 4 bits to bfloat16, in which Adam's small steps round to nothing."""
+    import torch
+
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.dtype == torch.bfloat16:
+            parameter.data = parameter.data.float()
 
 
 def _size(parameter: Any) -> int:

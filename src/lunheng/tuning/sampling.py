@@ -37,12 +37,33 @@ class SimilarLengths:
 
 
 def group_by_length(trainer: Any, seed: int) -> None:
-    """Let ``trainer`` take its rows by length, where they have one that can be told (a column of token ids)."""
-    rows = trainer.train_dataset
-    columns = getattr(rows, "column_names", None) or []
-    column = next((name for name in ("input_ids", "prompt_input_ids", "chosen_input_ids") if name in columns), None)
-    if column is None:
+    """Let ``trainer`` take its rows by length, where these are token ids; one whose order means something is left."""
+    if getattr(trainer.args, "train_sampling_strategy", "") == "sequential":
         return
-    lengths = [len(ids) for ids in rows[column]]
+    lengths = lengths_of(trainer.train_dataset)
+    if not lengths:
+        return
     batch = trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps * trainer.args.world_size
     trainer._get_train_sampler = lambda *_: SimilarLengths(lengths, batch, seed)
+
+
+def lengths_of(rows: Any) -> list[int]:
+    """Tokens that the model reads of each row: of the longer one, where it is a pair; empty where none can be told."""
+    import pyarrow.compute as compute
+
+    columns = set(getattr(rows, "column_names", None) or ())
+    if "input_ids" in columns:
+        parts: list[tuple[str, ...]] = [("input_ids",)]
+    elif {"chosen_ids", "rejected_ids"} <= columns:
+        prompt = ("prompt_ids",) if "prompt_ids" in columns else ()
+        parts = [(*prompt, "chosen_ids"), (*prompt, "rejected_ids")]
+    else:
+        return []
+    lengths: list[int] = []
+    # As Arrow: the ids of a big set never become Python's numbers.
+    for batch in rows.with_format("arrow").iter(10_000):
+        counted = [[compute.list_value_length(batch[name]).to_pylist() for name in part] for part in parts]
+        lengths += [
+            max(sum(part) for part in row) for row in zip(*(zip(*c, strict=True) for c in counted), strict=True)
+        ]
+    return lengths

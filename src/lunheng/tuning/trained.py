@@ -14,7 +14,7 @@ from typing import Any
 from lunheng.errors import MissingExtraError, ModelError, NotFoundError
 from lunheng.tuning.bases import CONFIG_FILE, base_folder, hub_offline
 from lunheng.tuning.manifest import MANIFEST, Manifest, read_manifest
-from lunheng.tuning.modes import load_base
+from lunheng.tuning.modes import Head, load_base
 from lunheng.tuning.recipes import FOUR_BIT, ParameterPart
 from lunheng.tuning.run import MODEL
 
@@ -107,7 +107,7 @@ def open_tokenizer(model: TrainedModel) -> Any:
         return AutoTokenizer.from_pretrained(str(model.folder if here or model.base is None else model.base))
 
 
-def open_base(model: TrainedModel, *, four_bit: bool = False, dequantised: bool = False) -> Any:
+def open_base(model: TrainedModel, *, four_bit: bool = False, dequantised: bool = False, head: Head = "words") -> Any:
     """The base of an adapter, with as many embeddings as the adapter brings; or a whole model.
 
     Args:
@@ -128,7 +128,7 @@ def open_base(model: TrainedModel, *, four_bit: bool = False, dequantised: bool 
     try:
         with hub_offline():
             opened = load_base(
-                folder, ParameterPart(mode="qlora" if four_bit or dequantised else "lora"), torch.float32
+                folder, ParameterPart(mode="qlora" if four_bit or dequantised else "lora"), torch.float32, head
             )
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder}: cannot be opened as a language model ({error})") from error
@@ -155,9 +155,9 @@ def attach(opened: Any, model: TrainedModel) -> Any:
         raise ModelError(f"{model.folder}: this adapter does not fit {model.base} ({error})") from error
 
 
-def open_trained(model: TrainedModel) -> Any:
+def open_trained(model: TrainedModel, head: Head = "words") -> Any:
     """The model as it was trained: an adapter on its base (in 4 bits, where it was), or a whole model."""
-    opened = open_base(model, four_bit=model.four_bit)
+    opened = open_base(model, four_bit=model.four_bit, head=head)
     return attach(opened, model) if model.is_adapter else opened
 
 

@@ -63,6 +63,8 @@ class Preference:
     chosen: tuple[Turn, ...]
     rejected: tuple[Turn, ...]
     group: str = ""
+    margin: float | None = None
+    """By how much it is better, where the data grades it: not below 0 (Touvron et al. 2023: 0 to 3)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,10 @@ def _preference(origin: Origin, record: Mapping[str, Any]) -> Preference:
             raise _WrongError("empty answer", f"{name} is empty")
     if chosen == rejected:
         raise _WrongError("same answers", "chosen and rejected are the same: nothing can be learnt from them")
-    return Preference(origin, prompt, chosen, rejected, _group(record))
+    margin = record.get("margin")
+    if margin is not None and (isinstance(margin, bool) or not isinstance(margin, (int, float)) or not margin >= 0):
+        raise _WrongError("wrong value", f"margin is {margin!r}, where a number from 0 is expected")
+    return Preference(origin, prompt, chosen, rejected, _group(record), None if margin is None else float(margin))
 
 
 def _judged(origin: Origin, record: Mapping[str, Any]) -> Judged:

@@ -28,22 +28,20 @@ def sft(recipe: Recipe, resume: bool = False, report: Report | None = None) -> T
 
     tokenizer = run.tokenizer()
     data = recipe.data
-    rows = prepare(tokenizer, run.training, data.window, data.too_long)  # type: ignore[arg-type]
-    run.problems += rows.problems
-    held = prepare(tokenizer, run.held, data.window, "truncate") if run.held else None  # type: ignore[arg-type]
+    rows, held = run.rows(tokenizer, prepare)
     own: dict[str, Any] = {"max_length": None}
-    training = dataset(rows.rows)
+    training = dataset(rows)
     if data.packing:
         own |= PACKED
         training = packed(training, data.window)
-    settings = arguments(recipe, trl.SFTConfig, len(training), held=held is not None, **own)
+    settings = arguments(recipe, trl.SFTConfig, len(training), held=bool(held), **own)
     model = trainable(run, tokenizer, settings.max_steps)
     trainer = trl.SFTTrainer(
         model=model,
         args=settings,
         processing_class=tokenizer,
         train_dataset=training,
-        eval_dataset=dataset(held.rows) if held else None,
+        eval_dataset=dataset(held) if held else None,
     )
     return run.train(trainer)
 

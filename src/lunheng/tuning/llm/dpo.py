@@ -1,0 +1,89 @@
+"""Direct preference optimisation (Rafailov et al. 2023) and its kin: the better of two answers. Called by ``methods``.
+
+With an adapter, the reference is the base with the adapter switched off, and no second model is held. TRL is given
+the base and the adapter apart for that: of a wrapped model, it would keep a copy of the adapter as the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lunheng.tuning.arguments import arguments
+from lunheng.tuning.modes import adapter_config, ready
+from lunheng.tuning.preflight import Pair, prepare_pairs
+from lunheng.tuning.recipes import PreferencePart, Recipe
+from lunheng.tuning.run import Trained, begin
+
+if TYPE_CHECKING:
+    from lunheng.tuning.callbacks import Report
+
+BETA = 0.1
+SMOOTHING = 0.1
+"""Of the robust loss: what its authors recommend."""
+
+
+def dpo(recipe: Recipe, resume: bool = False, report: Report | None = None) -> Trained:
+    """Train on pairs; see ``methods.train``."""
+    run = begin(recipe, resume, report)
+    import trl
+
+    from lunheng.tuning.llm.trainers import PairTrainer, quiet, reference_of
+
+    tokenizer = run.tokenizer()
+    training, held = run.rows(tokenizer, prepare_pairs)
+    part = recipe.preference or PreferencePart()
+    settings = arguments(
+        recipe,
+        trl.DPOConfig,
+        len(training),
+        held=bool(held),
+        max_length=None,
+        disable_dropout=not recipe.parameters.dropout,
+        precompute_ref_log_probs=part.precompute or part.reference_free,
+        beta=part.beta or BETA,
+        **losses(part),
+    )
+    base = ready(run, tokenizer)
+    reference = reference_of(base, recipe)
+    with quiet():
+        trainer = PairTrainer(
+            model=base,
+            ref_model=reference,
+            args=settings,
+            processing_class=tokenizer,
+            train_dataset=dataset(training),
+            eval_dataset=dataset(held) if held else None,
+            peft_config=adapter_config(recipe.parameters, settings.max_steps),
+            reference_free=part.reference_free,
+        )
+    if settings.precompute_ref_log_probs:
+        trainer.ref_model = None  # it has said all that it is asked
+    return run.train(trainer)
+
+
+def losses(part: PreferencePart) -> dict[str, Any]:
+    """TRL's settings for the recipe's loss."""
+    loss = part.loss or "sigmoid"
+    own: dict[str, Any] = {"loss_type": [loss]}
+    if part.supervised:
+        own = {"loss_type": [loss, "sft"], "loss_weights": [1.0, part.supervised]}
+    if loss == "robust":
+        own["label_smoothing"] = part.label_smoothing or SMOOTHING
+    return own
+
+
+def dataset(rows: Sequence[Pair]) -> Any:
+    """Rows as TRL's collator takes them."""
+    from datasets import Dataset
+
+    return Dataset.from_list(
+        [
+            {
+                "prompt_ids": list(row.chosen.prompt),
+                "chosen_ids": list(row.chosen.answer),
+                "rejected_ids": list(row.rejected.answer),
+            }
+            for row in rows
+        ]
+    )

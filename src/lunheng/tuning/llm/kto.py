@@ -1,0 +1,121 @@
+"""Kahneman-Tversky optimisation (Ethayarajh et al. 2024): single answers with a thumb up or down. Called by ``methods``.
+
+The reference is held as in ``dpo``. How far the model has moved from it is estimated from mismatched pairs: each
+prompt with the answer of its neighbour in the batch. So a batch holds two at the least, and its rows stay together:
+they are shuffled once, by the seed, and then read in order.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lunheng.errors import ConfigError, DataError
+from lunheng.tuning.arguments import arguments, device_batch
+from lunheng.tuning.llm.dpo import BETA
+from lunheng.tuning.modes import adapter_config, ready
+from lunheng.tuning.preflight import Thumb, prepare_thumbs
+from lunheng.tuning.recipes import PreferencePart, Recipe
+from lunheng.tuning.run import Trained, begin
+
+if TYPE_CHECKING:
+    from lunheng.tuning.callbacks import Report
+
+_LOSSES = {"kto": "kto", "apo_zero": "apo_zero_unpaired"}
+
+
+def kto(recipe: Recipe, resume: bool = False, report: Report | None = None) -> Trained:
+    """Train on judged answers; see ``methods.train``.
+
+    Raises:
+        ConfigError: one example a batch, of which nothing can be estimated.
+        DataError: all thumbs point the same way.
+    """
+    part = recipe.preference or PreferencePart()
+    batch, loss = device_batch(recipe), part.loss or "kto"
+    if batch < 2 and loss == "kto":
+        raise ConfigError(
+            "training.device_batch: kto estimates from a batch how far the model has moved, and one example is too "
+            'few; take 2 or more (training.batch a multiple of it), or preference.loss = "apo_zero"'
+        )
+    run = begin(recipe, resume, report)
+    import trl
+
+    from lunheng.tuning.llm.trainers import ThumbTrainer, quiet, reference_of
+
+    tokenizer = run.tokenizer()
+    training, held = run.rows(tokenizer, prepare_thumbs)
+    desirable, undesirable = weights(training, part)
+    settings = arguments(
+        recipe,
+        trl.KTOConfig,
+        len(training),
+        held=bool(held),
+        max_length=None,
+        disable_dropout=not recipe.parameters.dropout,
+        precompute_ref_log_probs=part.precompute,
+        beta=part.beta or BETA,
+        loss_type=_LOSSES[loss],
+        desirable_weight=desirable,
+        undesirable_weight=undesirable,
+        train_sampling_strategy="sequential",
+    )
+    shuffled = random.Random(recipe.training.seed).sample(training, len(training))
+    base = ready(run, tokenizer)
+    reference = reference_of(base, recipe)
+    with quiet():
+        trainer = ThumbTrainer(
+            model=base,
+            ref_model=reference,
+            args=settings,
+            processing_class=tokenizer,
+            train_dataset=dataset(shuffled, batch),
+            eval_dataset=dataset(held, batch) if held else None,
+            peft_config=adapter_config(recipe.parameters, settings.max_steps),
+        )
+    if settings.precompute_ref_log_probs:
+        trainer.ref_model = None  # it has said all that it is asked
+    return run.train(trainer)
+
+
+def weights(rows: Sequence[Thumb], part: PreferencePart) -> tuple[float, float]:
+    """What a thumb up and a thumb down weigh: by default the rarer as much more as it is rarer (equation 8's range).
+
+    Raises:
+        DataError: there is only one of the two.
+    """
+    up = sum(row.good for row in rows)
+    down = len(rows) - up
+    if not up or not down:
+        only = "good" if up else "bad"
+        raise DataError(
+            f"all {len(rows)} answers are judged {only}: kto learns from both; take sft for good ones alone"
+        )
+    desirable, undesirable = part.desirable, part.undesirable
+    if desirable is None and undesirable is None:
+        return max(down / up, 1.0), max(up / down, 1.0)
+    if undesirable is None:
+        return float(desirable or 1.0), float(desirable or 1.0) * up / down
+    return (undesirable * down / up if desirable is None else desirable), undesirable
+
+
+def dataset(rows: Sequence[Thumb], batch: int) -> Any:
+    """Rows as TRL's collator takes them: beside each answer, that of its neighbour in its batch of ``batch``."""
+    from datasets import Dataset
+
+    made = []
+    for place, row in enumerate(rows):
+        start = place - place % batch
+        others = [n for n in range(start, min(start + batch, len(rows))) if n != place]
+        # As TRL rotates them; a last row that is alone in its batch takes the one before.
+        neighbour = place - 1 if place > start or not others else others[-1]
+        made.append(
+            {
+                "prompt_ids": list(row.answer.prompt),
+                "completion_ids": list(row.answer.answer),
+                "KL_completion_ids": list(rows[neighbour].answer.answer),
+                "label": row.good,
+            }
+        )
+    return Dataset.from_list(made)
