@@ -54,12 +54,15 @@ class Merged:
     warnings: tuple[str, ...]
 
 
-def merge(model: TrainedModel, output: Path, precision: Precision = "auto", into: Into = "trained") -> Merged:
+def merge(
+    model: TrainedModel, output: Path, precision: Precision = "auto", into: Into = "trained", shard: str = SHARD
+) -> Merged:
     """Merge the adapter ``model`` and write the whole model into ``output``.
 
     Args:
         precision: of the weights that are written; auto: as the base has them.
         into: for adapters over 4-bit bases, the weights that they were trained over (dequantised), or the original.
+        shard: the most that one file holds, as 5GB.
 
     Raises:
         ConfigError: it is no adapter, or ``output`` is not empty.
@@ -87,7 +90,7 @@ def merge(model: TrainedModel, output: Path, precision: Precision = "auto", into
     chosen = _precision(precision, model)
     making = output.with_name(output.name + ".part")
     shutil.rmtree(making, ignore_errors=True)
-    _write(adapted.merge_and_unload(safe_merge=True), tokenizer, making, chosen)
+    _write(adapted.merge_and_unload(safe_merge=True), tokenizer, making, chosen, shard)
     del adapted
     gc.collect()
     difference = _distance(readings, open_trained(find_trained(making)))
@@ -136,7 +139,7 @@ def _precision(asked: Precision, model: TrainedModel) -> Precision:
     return said if said in TOLERANCE else "float32"  # type: ignore[return-value]
 
 
-def _write(model: Any, tokenizer: Any, folder: Path, precision: Precision) -> None:
+def _write(model: Any, tokenizer: Any, folder: Path, precision: Precision, shard: str) -> None:
     """Save the merged model with all that generation needs of it."""
     import torch
 
@@ -144,7 +147,7 @@ def _write(model: Any, tokenizer: Any, folder: Path, precision: Precision) -> No
         settings.eos_token_id = _ends(settings.eos_token_id, tokenizer)
         settings.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else settings.pad_token_id
     with hub_offline():
-        model.to(getattr(torch, precision)).save_pretrained(folder, max_shard_size=SHARD)
+        model.to(getattr(torch, precision)).save_pretrained(folder, max_shard_size=shard)
         tokenizer.save_pretrained(folder)
 
 

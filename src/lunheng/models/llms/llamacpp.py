@@ -5,16 +5,18 @@ last prompt is kept, so a prompt that begins like the one before (the same instr
 sources) is read only from where it differs: put what stays first.
 
 llama.cpp brings a small HTTP server of its own that cannot be left out; it listens on a loopback
-port, behind a random key, and serves nothing here but exact token counts.
+port, behind a random key, and serves nothing here but tokens: their counts, their ids, how likely the next ones are.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 import queue
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,15 @@ DEFAULT_WINDOW = 4096
 """Tokens. A larger window costs memory whether it is used or not."""
 _PROMPT_CACHE_MIB = 256
 _GREEDY_SEED = 0
+
+
+@dataclass(slots=True)
+class _Runtime:
+    """The loaded model, shared by the views of its adapters."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    server: Any = None
+    http: Any = None
 
 
 class LlamaCppLLM:
@@ -45,6 +56,7 @@ class LlamaCppLLM:
         identity: str | None = None,
         window: int = DEFAULT_WINDOW,
         threads: int = 0,
+        adapters: Mapping[str, Path] | None = None,
     ) -> None:
         """Name the model; nothing is loaded yet.
 
@@ -53,21 +65,50 @@ class LlamaCppLLM:
             identity: a checksum of the weights for the fingerprint; by default the file's name and size.
             window: tokens of prompt and completion together; not more than the model was trained for.
             threads: 0 for as many as there are cores.
+            adapters: GGUF adapters (LoRA) by name, kept beside the model and put on it by ``with_adapter``.
 
         Raises:
             ModelError: there is no such file.
         """
         if not path.is_file():
             raise ModelError(f"language model: {path} is missing. Run: lunheng models pull NAME")
+        for adapter, file in (adapters or {}).items():
+            if not file.is_file():
+                raise ModelError(
+                    f"adapter {adapter}: {file} is missing; lunheng tune export --to gguf-adapter makes one"
+                )
         self._path = path
         self._name = name or path.stem
         self._window = window
         self._threads = thread_count(threads)
         self._fingerprint = content_id("llama.cpp", identity or f"{path.name} {path.stat().st_size}")
-        self._lock = threading.Lock()
+        self._adapters = dict(adapters or {})
+        self._adapter: str | None = None
         self._key = secrets.token_urlsafe(24)
-        self._server: Any = None
-        self._http: Any = None
+        self._shared = _Runtime()
+
+    @property
+    def _server(self) -> Any:
+        return self._shared.server
+
+    @property
+    def _http(self) -> Any:
+        return self._shared.http
+
+    def with_adapter(self, name: str | None) -> LlamaCppLLM:
+        """The same loaded model with one of its adapters on, or with none: a view for each caller.
+
+        Raises:
+            ModelError: there is no adapter of this name.
+        """
+        if name is not None and name not in self._adapters:
+            raise ModelError(f"adapter {name}: not loaded; there are: {', '.join(self._adapters) or 'none'}")
+        view = copy.copy(self)
+        view._adapter = name
+        if name is not None:
+            file = self._adapters[name]
+            view._fingerprint = content_id(self._fingerprint, f"{file.name} {file.stat().st_size}")
+        return view
 
     @property
     def fingerprint(self) -> str:
@@ -84,6 +125,26 @@ class LlamaCppLLM:
         self._loaded()
         answer = self._http.post("/tokenize", json={"content": text, "add_special": False})
         return len(answer.json()["tokens"])
+
+    def prompt_tokens(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of the conversation as the model's own template renders it, up to where the answer begins."""
+        self._loaded()
+        plain = [{"role": m.role, "content": m.content} for m in messages]
+        text = self._post("/apply-template", {"messages": plain})["prompt"]
+        return list(self._post("/tokenize", {"content": text, "add_special": True, "parse_special": True})["tokens"])
+
+    def next_logprobs(self, tokens: Sequence[int], kept: int) -> dict[int, float]:
+        """Log-probabilities (natural) of the ``kept`` likeliest tokens after the token ids ``tokens``, unsampled."""
+        self._loaded()
+        asked = {"prompt": list(tokens), "n_predict": 1, "n_probs": kept, "temperature": 0.0, "cache_prompt": True}
+        place = self._post("/completion", asked | self._which())["completion_probabilities"][0]
+        return {int(token["id"]): float(token["logprob"]) for token in place["top_logprobs"]}
+
+    def _post(self, path: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        answer = self._http.post(path, json=dict(asked))
+        read: dict[str, Any] = answer.json()
+        self._raise_if_error(read)
+        return read
 
     def generate(
         self,
@@ -132,10 +193,16 @@ class LlamaCppLLM:
 
     def close(self) -> None:
         """Give the memory back; the next call would load the model again."""
-        with self._lock:
-            if self._http is not None:
-                self._http.close()
-            self._server = self._http = None
+        with self._shared.lock:
+            if self._shared.http is not None:
+                self._shared.http.close()
+            self._shared.server = self._shared.http = None
+
+    def _which(self) -> dict[str, Any]:
+        """The adapter that a request is answered with; all stand beside the model and none is on it by itself."""
+        if not self._adapters:
+            return {}
+        return {"lora": [{"id": at, "scale": float(name == self._adapter)} for at, name in enumerate(self._adapters)]}
 
     def _payload(
         self, messages: Sequence[Message], stop: Sequence[str], max_tokens: int, temperature: float
@@ -147,6 +214,7 @@ class LlamaCppLLM:
             "cache_prompt": True,
             "stream": True,
             "stream_options": {"include_usage": True},
+            **self._which(),
         }
         if stop:
             payload["stop"] = list(stop)
@@ -166,7 +234,7 @@ class LlamaCppLLM:
         def run() -> None:
             try:
                 server = self._loaded()
-                with self._lock:
+                with self._shared.lock:
                     if not left.is_set():
                         server.handle_chat_completions(payload, take)
                 pieces.put(None)
@@ -196,10 +264,10 @@ class LlamaCppLLM:
         raise ModelError(f"{self._name}: llama.cpp says: {error.get('message', error)}")
 
     def _loaded(self) -> Any:
-        with self._lock:
-            if self._server is None:
+        with self._shared.lock:
+            if self._shared.server is None:
                 self._load()
-            return self._server
+            return self._shared.server
 
     def _load(self) -> None:
         import httpx
@@ -218,17 +286,28 @@ class LlamaCppLLM:
         params.hostnames, params.port, params.api_keys = ["127.0.0.1"], 0, [self._key]
         params.n_threads_http = 2
         params.ui = params.endpoint_slots = False
+        if self._adapters:
+            params.lora_adapters = [_adapter_info(file) for file in self._adapters.values()]
+            params.lora_init_without_apply = True
         try:
-            self._server = xllamacpp.Server(params)
+            self._shared.server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise ModelError(
                 f"{self._name}: llama.cpp cannot load {self._path} ({error}). "
                 "It may be damaged, or too large for the memory: pull it again, or take a smaller model."
             ) from error
-        self._http = httpx.Client(
-            base_url=self._server.listening_address,
+        self._shared.http = httpx.Client(
+            base_url=self._shared.server.listening_address,
             headers={"Authorization": f"Bearer {self._key}"},
             timeout=30.0,
             trust_env=False,  # a proxy has no business on the loopback
         )
         log.info("language model %s loaded, %d threads, window %d", self._name, self._threads, self._window)
+
+
+def _adapter_info(file: Path) -> Any:
+    import xllamacpp
+
+    info = xllamacpp.CommonAdapterLoraInfo()
+    info.path, info.scale = str(file), 1.0
+    return info
