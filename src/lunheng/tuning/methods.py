@@ -40,5 +40,13 @@ def train(recipe: Recipe, resume: bool = False, report: Report | None = None) ->
             from lunheng.tuning.llm.kto import kto
 
             return kto(recipe, resume, report)
+        case "embed":
+            from lunheng.tuning.embedder import embed
+
+            return embed(recipe, resume, report).trained
+        case "rerank":
+            from lunheng.tuning.reranker import rerank
+
+            return rerank(recipe, resume, report).trained
         case other:
             raise ConfigError(f"method: {other} is not built yet")

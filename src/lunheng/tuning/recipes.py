@@ -19,6 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from lunheng.errors import ConfigError, MissingExtraError
 from lunheng.tuning.data.examples import Kind
+from lunheng.tuning.encoder_parts import EmbeddingPart, RerankingPart
 
 Method = Literal["clm", "sft", "reward", "dpo", "kto", "ppo", "rloo", "grpo", "embed", "rerank"]
 Mode = Literal[
@@ -37,6 +38,8 @@ Mode = Literal[
 ]
 FOUR_BIT: tuple[Mode, ...] = ("qlora", "qadalora")
 """Modes over a base in 4 bits (NF4 with double quantisation: Dettmers et al. 2023)."""
+ENCODERS: tuple[Method, ...] = ("embed", "rerank")
+"""Methods that train an encoder rather than a language model."""
 NEEDS: Mapping[Method, Kind] = {
     "clm": "text",
     "sft": "conversation",
@@ -224,11 +227,17 @@ class Recipe:
     preference: PreferencePart | None = None
     reward: RewardPart | None = None
     parallel: ParallelPart = ParallelPart()
+    embedding: EmbeddingPart | None = None
+    reranking: RerankingPart | None = None
 
     def __post_init__(self) -> None:
         _check_parallel(self)
         _refuse_unused(self.preference, "preference", self.method, tuple(_PREFERENCE_KEYS))
         _check_preference(self.method, self.preference)
+        _refuse_unused(self.embedding, "embedding", self.method, ("embed",))
+        _refuse_unused(self.reranking, "reranking", self.method, ("rerank",))
+        if self.method in ENCODERS:
+            _refuse_of_language_models(self)
         _refuse_unused(self.reward, "reward", self.method, ("ppo", "rloo", "grpo"))
         if self.method in ("rloo", "grpo") and (
             self.reward is None or not (self.reward.functions or self.reward.model)
@@ -294,6 +303,32 @@ def _refuse_unused(part: object, name: str, method: str, methods: tuple[str, ...
         raise ValueError(f"[{name}] is for {', '.join(methods)}, and the method is {method}; remove it")
 
 
+def _refuse_of_language_models(recipe: Recipe) -> None:
+    """What an encoder's training makes no use of."""
+    model, parameters, training = recipe.model, recipe.parameters, recipe.training
+    for name, set_so in (
+        ("model.template", model.template is not None),
+        ("model.precision", model.precision not in ("auto", "float32")),
+        ("data.packing", recipe.data.packing),
+        ("parameters.plus_ratio", parameters.plus_ratio is not None),
+        ("parameters.save_embeddings", parameters.save_embeddings is not None),
+    ):
+        if set_so:
+            raise ValueError(f"{name} is for language models, and the method is {recipe.method}; remove it")
+    if parameters.mode != "full":
+        raise ValueError(f"parameters.mode: {recipe.method} trains in the mode full, not {parameters.mode}")
+    loss = recipe.embedding.loss if recipe.embedding else "multiple_negatives"
+    if (
+        recipe.method == "embed"
+        and loss == "multiple_negatives"
+        and training.device_batch not in (None, training.batch)
+    ):
+        raise ValueError(
+            "training.device_batch: the negatives are those of one device's batch, so that accumulating would leave most "
+            'of them out; set embedding.loss = "cached_multiple_negatives", which takes device_batch at a time'
+        )
+
+
 _ADAPTER = TypeAdapter(Recipe)
 
 
@@ -328,6 +363,8 @@ def make_recipe(raw: Mapping[str, Any], folder: Path = Path(), where: str = "rec
     made = _with_lists(raw)
     for name, value in changes.items():
         _set(made, name.split("."), value)
+    if made.get("method") in ENCODERS and isinstance(made.get("parameters", {}), dict):
+        made["parameters"] = {"mode": "full", **made.get("parameters", {})}
     try:
         recipe = _ADAPTER.validate_python(_with_lists(made))
     except ValidationError as error:
@@ -339,7 +376,14 @@ def make_recipe(raw: Mapping[str, Any], folder: Path = Path(), where: str = "rec
     )
     name = recipe.model.name
     model = dataclasses.replace(recipe.model, name=str(folder / name)) if (folder / name).exists() else recipe.model
-    return dataclasses.replace(recipe, data=data, model=model, output=folder / recipe.output)
+    return dataclasses.replace(
+        recipe,
+        data=data,
+        model=model,
+        output=folder / recipe.output,
+        embedding=recipe.embedding and recipe.embedding.within(folder),
+        reranking=recipe.reranking and recipe.reranking.within(folder),
+    )
 
 
 def as_plain(recipe: Recipe) -> dict[str, Any]:
@@ -365,7 +409,15 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
     )
     name = recipe.model.name
     model = dataclasses.replace(recipe.model, name=str(Path(name).absolute()) if Path(name).exists() else name)
-    whole = dataclasses.replace(recipe, data=data, model=model, output=recipe.output.absolute())
+    here = Path.cwd()
+    whole = dataclasses.replace(
+        recipe,
+        data=data,
+        model=model,
+        output=recipe.output.absolute(),
+        embedding=recipe.embedding and recipe.embedding.within(here),
+        reranking=recipe.reranking and recipe.reranking.within(here),
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(tomli_w.dumps(as_plain(whole)), encoding="utf-8")
 
@@ -414,5 +466,6 @@ def _part(steps: tuple[str, ...]) -> type[Any]:
 
 
 def _named(annotation: str) -> type[Any]:
-    parts = (ModelPart, SourcePart, DataPart, ParameterPart, TrainingPart, PreferencePart, RewardPart, ParallelPart)
+    parts: tuple[type[Any], ...] = (ModelPart, SourcePart, DataPart, ParameterPart, TrainingPart, PreferencePart)
+    parts += (RewardPart, ParallelPart, EmbeddingPart, RerankingPart)
     return next(p for p in parts if p.__name__ in annotation)

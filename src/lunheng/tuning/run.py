@@ -214,8 +214,13 @@ class Run:
             write_manifest(self.manifest, self.recipe.output)
 
 
-def begin(recipe: Recipe, resume: bool = False, report: Report | None = None) -> Run:
+def begin(
+    recipe: Recipe, resume: bool = False, report: Report | None = None, find_base: Callable[[str], str] = base_folder
+) -> Run:
     """Read the data and find the base, before anything that takes memory.
+
+    Args:
+        find_base: gives the folder of the model that the recipe names; a language model's by default.
 
     Raises:
         ConfigError: the output folder holds another run, or there is nothing to resume.
@@ -225,7 +230,7 @@ def begin(recipe: Recipe, resume: bool = False, report: Report | None = None) ->
         from transformers import set_seed
     except ImportError as error:
         raise MissingExtraError("transformers", "tune") from error
-    base = base_folder(recipe.model.name)
+    base = find_base(recipe.model.name)
     loaded = load(_sources(recipe.data.train), recipe.kind, recipe.training.seed)
     problems, digests = list(loaded.problems), {"train": loaded.digest}
     if recipe.data.evaluation:

@@ -49,11 +49,12 @@ def convert_e5(weights: Path, folder: Path) -> None:
     Raises:
         ModelError: the weights are damaged, or the converted model is too far from the reference.
     """
-    from lunheng.models.convert.bert_onnx import build_e5_onnx
+    from lunheng.models.convert.bert_onnx import build_bert_onnx
+    from lunheng.models.convert.bert_weights import from_packed
 
     packed = read_packed_e5(weights.read_bytes())
     folder.mkdir(parents=True, exist_ok=True)
-    build_e5_onnx(packed, folder / "model.onnx")
+    build_bert_onnx(from_packed(packed), folder / "model.onnx", "multilingual-e5-small", quantised=True)
     write_tokenizer(packed, folder / "tokenizer.json")
     lowest = check_e5(folder)
     if lowest < LOWEST_COSINE:

@@ -1,0 +1,227 @@
+"""What an embedder or a reranker learns from and is measured on: triples, cut to the window, as questions and passages.
+
+Called by ``embedder`` and ``reranker``.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from lunheng.errors import DataError
+from lunheng.evaluation.datasets import Passage, Query, RetrievalDataset
+from lunheng.protocols import Vectors
+from lunheng.tuning.data.examples import Example, Problem, Triple
+from lunheng.tuning.data.splitting import split
+from lunheng.types import EmbedKind, content_id
+
+if TYPE_CHECKING:
+    from lunheng.tuning.run import Run
+
+VALIDATION_QUESTIONS, VALIDATION_PASSAGES = 150, 400
+"""The most that is measured while training, to choose the best checkpoint: a minute's work, not the final measure."""
+DEPTH = 10
+"""Of all measures."""
+_SPECIAL = 4
+"""Special tokens of a pair at the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Triples whose texts all fit into the window."""
+
+    triples: tuple[Triple, ...]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """All that a run needs of its data."""
+
+    rows: tuple[Triple, ...]
+    """Learnt from, each with as many negatives as the recipe says."""
+    validation: RetrievalDataset
+    """Measured while training, to choose a checkpoint."""
+    held_out: RetrievalDataset
+    """Measured at the end, seen by no choice."""
+
+
+def material(
+    run: Run, tokenizer: Any, window: int, prefixes: Sequence[str] | None, negatives: int, corpus: Iterable[str]
+) -> Material:
+    """The data of ``run``, split by group; adds what was cut or drawn to its problems and warnings.
+
+    The held-out questions are measured over all passages of the data and of ``corpus``, uncut.
+
+    Args:
+        prefixes: what stands before each text; None: question and passage share one window.
+
+    Raises:
+        DataError: nothing is held out, or nothing is left to learn.
+    """
+    data, seed = run.recipe.data, run.recipe.training.seed
+    held = [t for t in run.held if isinstance(t, Triple)]
+    if not held:
+        raise DataError("nothing is held out, so that no lift could be told: set data.validation_share above 0")
+    fitted = fit(tokenizer, run.training, window, data.too_long, prefixes)
+    run.problems += fitted.problems
+    cut = sum(p.kind == "truncated" for p in fitted.problems)
+    if cut:
+        run.warnings.append(f"of {cut:,} examples a text was cut at {window:,} tokens, as data.too_long says")
+    training, validation = split(fitted.triples, data.validation_share or 0.05, seed + 1)
+    rows, drawn = with_negatives([t for t in training if isinstance(t, Triple)], negatives, seed)
+    if drawn:
+        run.warnings.append(f"{drawn:,} negatives were drawn at random: the data has fewer than {negatives} a question")
+    chosen = [t for t in validation if isinstance(t, Triple)] or rows
+    if prefixes is None:  # a reranker is measured on each question's own passages
+        chosen, _ = with_negatives(chosen, max(negatives, DEPTH - 1), seed, rows)
+    texts = [text for t in (*run.training, *held) if isinstance(t, Triple) for text in (t.positive, *t.negatives)]
+    return Material(tuple(rows), validation_set(chosen, rows, seed), retrieval_set("held-out", held, [*texts, *corpus]))
+
+
+def fit(
+    tokenizer: Any, examples: Iterable[Example], window: int, too_long: str, prefixes: Sequence[str] | None
+) -> Fitted:
+    """Cut, drop or refuse what is over the window, as ``too_long`` says; each is counted.
+
+    Args:
+        prefixes: the longest of these stands before a text; None: a question and each passage share one window.
+
+    Raises:
+        DataError: a text is over the window and that is refused, or nothing is left.
+    """
+    longest = max((_length(tokenizer, prefix) for prefix in prefixes or ()), default=0)
+    room = window - _SPECIAL - longest
+    kept: list[Triple] = []
+    problems: list[Problem] = []
+    for triple in examples:
+        if not isinstance(triple, Triple):
+            raise DataError(f"{triple.origin}: holds no question with a passage")
+        texts = (triple.query, triple.positive, *triple.negatives)
+        if prefixes is None:
+            asked = _cut(tokenizer, triple.query, room // 2)
+            left = room - _length(tokenizer, asked)
+            cut = [asked, *(_cut(tokenizer, text, left) for text in texts[1:])]
+        else:
+            cut = [_cut(tokenizer, text, room) for text in texts]
+        over = sum(a != b for a, b in zip(texts, cut, strict=True))
+        if over:
+            said = f"{over} of its {len(texts)} texts are over the window of {window:,} tokens"
+            if too_long == "refuse":
+                raise DataError(
+                    f'{triple.origin}: {said}; raise data.window, or say data.too_long = "truncate" or "drop"'
+                )
+            if too_long == "drop":
+                problems.append(Problem(triple.origin, "too long", f"{said}: left out"))
+                continue
+            problems.append(Problem(triple.origin, "truncated", f"{said}: their ends were cut off", fatal=False))
+        kept.append(replace(triple, query=cut[0], positive=cut[1], negatives=tuple(cut[2:])))
+    if not kept:
+        raise DataError(f"no example is left to learn from; the first: {problems[0].origin}: {problems[0].message}")
+    return Fitted(tuple(kept), tuple(problems))
+
+
+def _length(tokenizer: Any, text: str) -> int:
+    return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def _cut(tokenizer: Any, text: str, room: int) -> str:
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    spans = encoded["offset_mapping"]
+    return text if len(spans) <= room else text[: spans[room - 1][1]]
+
+
+def with_negatives(
+    triples: Sequence[Triple], count: int, seed: int, others: Sequence[Triple] = ()
+) -> tuple[list[Triple], int]:
+    """Each with ``count`` negatives, and how many of them had to be drawn from the passages of other questions, those of
+    ``others`` included.
+
+    Raises:
+        DataError: there are too few passages.
+    """
+    chance = random.Random(seed)
+    answers: dict[str, set[str]] = {}
+    for triple in triples:
+        answers.setdefault(triple.query, set()).add(triple.positive)
+    groups = {t.positive: t.group for t in (*others, *triples)}
+    pool = sorted(groups)
+    drawn = 0
+    made = []
+    for triple in triples:
+        negatives = [n for n in dict.fromkeys(triple.negatives) if n not in answers[triple.query]][:count]
+        taken = {*negatives, *answers[triple.query]}
+        for passage in chance.sample(pool, len(pool)) if len(negatives) < count else ():
+            if len(negatives) == count:
+                break
+            if passage in taken or (triple.group and groups[passage] == triple.group):
+                continue
+            negatives.append(passage)
+            drawn += 1
+        if len(negatives) < count:
+            raise DataError(
+                f"{triple.origin}: {count} negatives are wanted of each question, and the data has too few passages; "
+                "set fewer, or add data"
+            )
+        made.append(replace(triple, negatives=tuple(negatives)))
+    return made, drawn
+
+
+def retrieval_set(name: str, triples: Iterable[Triple], corpus: Iterable[str] = ()) -> RetrievalDataset:
+    """The questions of ``triples`` over all their passages and those of ``corpus``, each text once."""
+    questions: dict[str, dict[str, int]] = {}
+    passages: dict[str, str] = {}
+    for triple in triples:
+        for text in (triple.positive, *triple.negatives):
+            passages.setdefault(text, f"p{len(passages)}")
+        grades = questions.setdefault(triple.query, {})
+        grades[passages[triple.positive]] = 1
+        for text in triple.negatives:
+            grades.setdefault(passages[text], 0)
+    for text in corpus:
+        passages.setdefault(text, f"p{len(passages)}")
+    named = {f"q{n}": text for n, text in enumerate(questions)}
+    return RetrievalDataset(
+        name,
+        tuple(Passage(id, "", text) for text, id in passages.items()),
+        tuple(Query(id, text) for id, text in named.items()),
+        {id: questions[text] for id, text in named.items()},
+        content_id(*questions, *passages)[:16],
+    )
+
+
+def validation_set(triples: Sequence[Triple], others: Sequence[Triple], seed: int) -> RetrievalDataset:
+    """A small set of ``triples``' questions, with passages of ``others`` between theirs."""
+    chance = random.Random(seed)
+    asked = sorted({t.query for t in triples})
+    chosen = set(chance.sample(asked, min(VALIDATION_QUESTIONS, len(asked))))
+    mine = [t for t in triples if t.query in chosen]
+    own = {text for t in mine for text in (t.positive, *t.negatives)}
+    pool = sorted({t.positive for t in (*triples, *others)} - own)
+    more = chance.sample(pool, min(max(VALIDATION_PASSAGES - len(own), 0), len(pool)))
+    return retrieval_set("validation", mine, more)
+
+
+Candidates = Mapping[str, list[str]]
+"""Ids of passages by id of the question, best first."""
+
+
+class Embeds(Protocol):
+    """What is asked of an embedder here."""
+
+    def embed(self, texts: Sequence[str], kind: EmbedKind) -> Vectors: ...
+
+
+def nearest(embedder: Embeds, dataset: RetrievalDataset, count: int) -> dict[str, list[str]]:
+    """The ``count`` passages of ``dataset`` nearest to each question, by id, best first."""
+    passages = embedder.embed([p.full_text for p in dataset.passages], "passage")
+    questions = embedder.embed([q.text for q in dataset.queries], "query")
+    found: dict[str, list[str]] = {}
+    for query, vector in zip(dataset.queries, questions, strict=True):
+        order = np.argsort(-(passages @ vector), kind="stable")[:count]
+        found[query.id] = [dataset.passages[i].id for i in order.tolist()]
+    return found
