@@ -166,6 +166,11 @@ def render(checked: Checked, keep: set[Verdict]) -> str:
     return "".join(parts).strip()
 
 
+def cited_in(text: str) -> tuple[int, ...]:
+    """The numbers of the sources that ``text`` cites, in order, each once: [1], [1, 2], 【3】."""
+    return tuple(dict.fromkeys(int(n) for m in _MARKER.finditer(text) for n in re.findall(r"\d+", m.group(1))))
+
+
 def _sentences(text: str) -> list[tuple[str, str, tuple[int, ...]]]:
     """(what stood before, the sentence without markers, the numbers it cites)."""
     text = _ENDED.sub(lambda m: m.group(2) + m.group(1), text)  # "年假12天。[1]" cites inside its sentence
@@ -173,7 +178,7 @@ def _sentences(text: str) -> list[tuple[str, str, tuple[int, ...]]]:
     last = 0
     for start, end in split_sentences(text):
         piece = text[start:end]
-        cited = tuple(dict.fromkeys(int(n) for m in _MARKER.finditer(piece) for n in re.findall(r"\d+", m.group(1))))
+        cited = cited_in(piece)
         plain = _MARKER.sub("", piece).strip()
         bullet = re.match(r"(?:[-*•]|\d+[.、)])\s+", plain)
         lead = bullet.group() if bullet else ""

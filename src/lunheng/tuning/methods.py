@@ -48,5 +48,13 @@ def train(recipe: Recipe, resume: bool = False, report: Report | None = None) ->
             from lunheng.tuning.reranker import rerank
 
             return rerank(recipe, resume, report).trained
+        case "grpo":
+            from lunheng.tuning.llm.grpo import grpo
+
+            return grpo(recipe, resume, report)
+        case "rloo":
+            from lunheng.tuning.llm.rloo import rloo
+
+            return rloo(recipe, resume, report)
         case other:
             raise ConfigError(f"method: {other} is not built yet")

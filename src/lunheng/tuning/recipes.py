@@ -20,6 +20,7 @@ from pydantic.dataclasses import dataclass
 from lunheng.errors import ConfigError, MissingExtraError
 from lunheng.tuning.data.examples import Kind
 from lunheng.tuning.encoder_parts import EmbeddingPart, RerankingPart
+from lunheng.tuning.reinforcement_parts import ProximalPart, RewardPart, check_reward
 
 Method = Literal["clm", "sft", "reward", "dpo", "kto", "ppo", "rloo", "grpo", "embed", "rerank"]
 Mode = Literal[
@@ -180,21 +181,6 @@ _LOSSES: Mapping[Method, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, config=_STRICT)
-class RewardPart:
-    """Of ppo, rloo and grpo."""
-
-    functions: tuple[str, ...] = ()
-    """Verifiable rewards: exact_answer, cites_source, valid_json, or package.module:function."""
-    model: str | None = None
-    """A reward model's folder."""
-    samples: Annotated[int, Field(ge=1)] = 4
-    """Completions a prompt."""
-    completion_tokens: Annotated[int, Field(ge=1)] = 128
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    kl: Annotated[float, Field(ge=0)] = 0.05
-
-
-@dataclass(frozen=True, config=_STRICT)
 class ParallelPart:
     """On how many devices, and what they share. ``lunheng tune launch`` writes what starts them."""
 
@@ -226,6 +212,7 @@ class Recipe:
     training: TrainingPart = TrainingPart()
     preference: PreferencePart | None = None
     reward: RewardPart | None = None
+    ppo: ProximalPart | None = None
     parallel: ParallelPart = ParallelPart()
     embedding: EmbeddingPart | None = None
     reranking: RerankingPart | None = None
@@ -239,12 +226,9 @@ class Recipe:
         if self.method in ENCODERS:
             _refuse_of_language_models(self)
         _refuse_unused(self.reward, "reward", self.method, ("ppo", "rloo", "grpo"))
-        if self.method in ("rloo", "grpo") and (
-            self.reward is None or not (self.reward.functions or self.reward.model)
-        ):
-            raise ValueError(f"{self.method} needs a reward: [reward] functions = [...] or model = ...")
-        if self.method == "ppo" and (self.reward is None or self.reward.model is None):
-            raise ValueError("ppo needs a reward model: train one with the method reward, then [reward] model = FOLDER")
+        _refuse_unused(self.ppo, "ppo", self.method, ("ppo",))
+        if self.method in ("ppo", "rloo", "grpo"):
+            check_reward(self, self.reward)
 
     @property
     def kind(self) -> Kind:
@@ -381,6 +365,7 @@ def make_recipe(raw: Mapping[str, Any], folder: Path = Path(), where: str = "rec
         data=data,
         model=model,
         output=folder / recipe.output,
+        reward=recipe.reward and recipe.reward.within(folder),
         embedding=recipe.embedding and recipe.embedding.within(folder),
         reranking=recipe.reranking and recipe.reranking.within(folder),
     )
@@ -415,6 +400,7 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
         data=data,
         model=model,
         output=recipe.output.absolute(),
+        reward=recipe.reward and recipe.reward.within(here),
         embedding=recipe.embedding and recipe.embedding.within(here),
         reranking=recipe.reranking and recipe.reranking.within(here),
     )
@@ -467,5 +453,5 @@ def _part(steps: tuple[str, ...]) -> type[Any]:
 
 def _named(annotation: str) -> type[Any]:
     parts: tuple[type[Any], ...] = (ModelPart, SourcePart, DataPart, ParameterPart, TrainingPart, PreferencePart)
-    parts += (RewardPart, ParallelPart, EmbeddingPart, RerankingPart)
+    parts += (RewardPart, ProximalPart, ParallelPart, EmbeddingPart, RerankingPart)
     return next(p for p in parts if p.__name__ in annotation)

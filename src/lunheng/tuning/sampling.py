@@ -5,7 +5,7 @@ Transformers' own sampler draws from the global generator, so that a resumed run
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 
@@ -34,6 +34,27 @@ class SimilarLengths:
         chance = torch.Generator()
         chance.manual_seed(self._seed * 1_000_003 + self._epoch)
         return iter(get_length_grouped_indices(self._lengths, self._batch, generator=chance))
+
+
+class ByEpoch:
+    """Indices in the order of a sampler that is made anew, with another seed, for each epoch.
+
+    Args:
+        make: a seed to a sampler.
+    """
+
+    def __init__(self, make: Callable[[int], Iterable[int]], seed: int) -> None:
+        self._make, self._seed, self._epoch = make, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """As of ``SimilarLengths``."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._make(self._seed))  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._make(self._seed * 1_000_003 + self._epoch))
 
 
 def group_by_length(trainer: Any, seed: int) -> None:

@@ -1,0 +1,118 @@
+"""What GRPO and RLOO share: several completions of each prompt, each judged against its siblings. Called by both.
+
+TRL's trainers do the learning. Set around them here: our judge, a greedy measurement, an order of prompts that a resumed
+run keeps, and the reference that the parameter mode calls for.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lunheng.errors import DataError
+from lunheng.tuning.arguments import arguments
+from lunheng.tuning.llm.judge import Part
+from lunheng.tuning.llm.policy import Task, make_task, measure_greedily
+from lunheng.tuning.llm.reference import is_base_when_off
+from lunheng.tuning.modes import trainable
+from lunheng.tuning.recipes import Recipe
+from lunheng.tuning.run import Trained, begin
+from lunheng.tuning.sampling import ByEpoch
+
+if TYPE_CHECKING:
+    from lunheng.tuning.callbacks import Report
+
+
+def train_by_groups(
+    recipe: Recipe, trainer_class: Any, config_class: Any, resume: bool, report: Report | None
+) -> Trained:
+    """Train with TRL's ``trainer_class``; see ``methods.train``.
+
+    Raises:
+        DataError: there are fewer prompts than a step takes.
+    """
+    run = begin(recipe, resume, report)
+    tokenizer = run.tokenizer()
+    task = make_task(run, tokenizer)
+    reward, each_step = task.reward, recipe.training.batch // task.reward.samples
+    if len(task.prompts) < each_step:
+        raise DataError(
+            f"{len(task.prompts)} prompts are fewer than the {each_step} of a step (training.batch / reward.samples); "
+            "lower training.batch, or add prompts"
+        )
+    settings = arguments(
+        recipe,
+        config_class,
+        len(task.prompts) * reward.samples,
+        held=bool(task.held),
+        best="eval_reward",
+        greater=True,
+        num_generations=reward.samples,
+        num_generations_eval=1,
+        max_completion_length=reward.completion_tokens,
+        temperature=reward.temperature,
+        beta=reward.kl,
+        reward_weights=[part.weight for part in task.judge.parts],
+        disable_dropout=True,
+        include_num_input_tokens_seen="no",  # TRL counts them, completions included
+    )
+    model = trainable(run, tokenizer, settings.max_steps)
+    off = is_base_when_off(model)
+    trainer = trainer_class(
+        model=model,
+        reward_funcs=[_reward(part, task) for part in task.judge.parts],
+        args=settings,
+        processing_class=tokenizer,
+        train_dataset=_rows(task.prompts, task),
+        eval_dataset=_rows(task.held, task) if task.held else None,
+    )
+    _settle_reference(model, off)
+    _keep_order(trainer, reward.samples)
+    measure_greedily(trainer, tokenizer, task)
+    return run.train(trainer, bounded=False)
+
+
+def _settle_reference(model: Any, off: bool | None) -> None:
+    """TRL puts the adapter as it was beside the one that is trained, and where it is there takes it for the reference.
+
+    Where the base without an adapter is the same, it only takes memory; where not, it is no result to be saved.
+    """
+    if "ref" not in getattr(model, "peft_config", {}):
+        return
+    if off:
+        model.delete_adapter("ref")
+    else:
+        model.save_pretrained = functools.partial(model.save_pretrained, selected_adapters=["default"])
+
+
+def _rows(prompts: Sequence[Any], task: Task) -> Any:
+    from datasets import Dataset
+
+    return Dataset.from_list(
+        [{"prompt": [turn.as_message() for turn in p.turns], "number": number} for number, p in enumerate(prompts)]
+    )
+
+
+def _reward(part: Part, task: Task) -> Callable[..., list[float]]:
+    """A part of the judge in the form of TRL's reward functions."""
+
+    def score(completions: Sequence[Any], number: Sequence[int], **_: Any) -> list[float]:
+        return part.score([task.prompts[n] for n in number], [said[0]["content"] for said in completions])
+
+    score.__name__ = part.name
+    return score
+
+
+def _keep_order(trainer: Any, samples: int) -> None:
+    """Each epoch's order from the seed: TRL draws all from one generator, which a resumed run has not."""
+    from trl.trainer.utils import RepeatSampler
+
+    sampler = functools.partial(
+        RepeatSampler,
+        trainer.train_dataset,
+        mini_repeat_count=samples,
+        batch_size=trainer.args.generation_batch_size // samples,
+        repeat_count=trainer.args.steps_per_generation,
+    )
+    trainer._get_train_sampler = lambda *_: ByEpoch(lambda seed: sampler(seed=seed), trainer.args.seed)
