@@ -26,6 +26,8 @@ def sft(recipe: Recipe, resume: bool = False, report: Report | None = None) -> T
     run = begin(recipe, resume, report)
     import trl
 
+    from lunheng.tuning.llm.trainers import ConversationTrainer
+
     tokenizer = run.tokenizer()
     data = recipe.data
     rows, held = run.rows(tokenizer, prepare)
@@ -36,7 +38,7 @@ def sft(recipe: Recipe, resume: bool = False, report: Report | None = None) -> T
         training = packed(training, data.window)
     settings = arguments(recipe, trl.SFTConfig, len(training), held=bool(held), **own)
     model = trainable(run, tokenizer, settings.max_steps)
-    trainer = trl.SFTTrainer(
+    trainer = ConversationTrainer(
         model=model,
         args=settings,
         processing_class=tokenizer,

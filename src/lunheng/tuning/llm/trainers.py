@@ -20,6 +20,38 @@ import trl
 
 from lunheng.tuning.modes import CHANGES_BASE
 from lunheng.tuning.recipes import PreferencePart, Recipe
+from lunheng.tuning.rendering import IGNORED
+
+
+class ConversationTrainer(trl.SFTTrainer):  # type: ignore[misc]
+    """Supervised fine-tuning. Without an accelerator only the positions that are learnt are projected onto the vocabulary.
+
+    TRL's own loss does so in a kernel for accelerators; on a processor it scores every position twice, with its entropy.
+    """
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        if self.accelerator.device.type != "cpu" or return_outputs or self.aux_loss_enabled:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        following = inputs["labels"][:, 1:]
+        places = (following != IGNORED).any(0).nonzero().flatten()
+        wanted = following[:, places]
+        given = {key: value for key, value in inputs.items() if key != "labels"}
+        # Counted from the end: prompt tuning puts tokens of its own in front.
+        from_end = places - inputs["labels"].shape[1]
+        logits = model(**given, use_cache=False, logits_to_keep=from_end).logits.float()
+        counted = wanted != IGNORED
+        total = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        items = num_items_in_batch if num_items_in_batch is not None else counted.sum()
+        loss = total / max(int(items), 1)
+        if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+            loss = loss * self.accelerator.num_processes
+        right = (logits.detach().argmax(-1) == wanted)[counted].float().mean().item() if counted.any() else 0.0
+        self._metrics["train" if self.model.training else "eval"]["mean_token_accuracy"].append(right)
+        return loss
 
 
 class TextTrainer(transformers.Trainer):  # type: ignore[misc]

@@ -1,0 +1,60 @@
+"""The loss of our trainer on a processor is TRL's own, for ragged batches, prompt tuning and packed rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl", reason="needs the extra 'tune'")
+
+
+def losses(model: str, tmp_path: Path, mode: Any, packed: bool) -> list[tuple[float, float]]:
+    """(loss, norm of the gradients) by TRL's trainer and by ours."""
+    import peft
+    import torch
+    import trl
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from lunheng.tuning.llm.trainers import ConversationTrainer
+
+    rows = [
+        {"input_ids": list(range(50, 50 + n)), "labels": [-100] * masked + list(range(50 + masked, 50 + n))}
+        for n, masked in ((9, 4), (20, 6), (13, 12))
+    ]
+    options: dict[str, Any] = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "report_to": "none"}
+    if packed:
+        options |= {"padding_free": True, "dataset_kwargs": {"skip_prepare_dataset": True}}
+    found = []
+    for trainer_class in (trl.SFTTrainer, ConversationTrainer):
+        torch.manual_seed(0)
+        base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+        trainer = trainer_class(
+            model=base if mode is None else peft.get_peft_model(base, mode()),
+            processing_class=AutoTokenizer.from_pretrained(model),
+            train_dataset=Dataset.from_list(rows),
+            args=trl.SFTConfig(str(tmp_path), max_length=None, **options),
+        )
+        loss = trainer.compute_loss(trainer.model, trainer.data_collator([dict(row) for row in rows]))
+        loss.backward()
+        norm = sum(float(p.grad.norm()) for p in trainer.model.parameters() if p.grad is not None)
+        found.append((float(loss.detach()), norm))
+    return found
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_loss_and_its_gradients_are_trls(tiny_model: str, tmp_path: Path, packed: bool) -> None:
+    one, other = losses(tiny_model, tmp_path, None, packed)
+    assert other == pytest.approx(one, rel=1e-5)
+
+
+def test_with_prompt_tuning(tiny_model: str, tmp_path: Path) -> None:
+    import peft
+
+    def prompt() -> Any:
+        return peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5)
+
+    one, other = losses(tiny_model, tmp_path, prompt, False)
+    assert other == pytest.approx(one, rel=1e-5)
