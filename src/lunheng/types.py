@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import PurePath
 from typing import Any, Literal
 
 ElementKind = Literal["heading", "paragraph", "list", "table", "code", "figure", "formula"]
@@ -357,7 +358,7 @@ class Limits:
 
 
 def to_jsonable(value: Any) -> Any:
-    """Turn dataclasses, tuples, sets and datetimes into what ``json.dumps`` takes."""
+    """Turn dataclasses, tuples, sets, datetimes and paths into what ``json.dumps`` takes."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_jsonable(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -368,4 +369,6 @@ def to_jsonable(value: Any) -> Any:
         return [to_jsonable(v) for v in value]
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, PurePath):
+        return str(value)
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lunheng.cli.tune import check, export, hardware, merge, train
+from lunheng.cli.tune import check, export, hardware, merge, parity, train
 
 app = typer.Typer(no_args_is_help=True, help="Train models.")
 
@@ -18,5 +18,6 @@ app.command("check")(check.check)
 app.command("hardware")(hardware.hardware)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)
+app.command("parity")(parity.parity)
 for _method in train.ABOUT:
     app.command(_method)(train.command(_method))
