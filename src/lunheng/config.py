@@ -58,7 +58,7 @@ class ModelSettings(_Section):
 
     embedder: str = "multilingual-e5-small"
     llm: str = "qwen2.5-coder-1.5b-instruct"
-    """A registry name, ``package.module:Name``, ``endpoint``, or ``none`` (extractive answers)."""
+    """A registry name, a GGUF file, a model's folder, ``package.module:Name``, ``endpoint``, or ``none`` (extractive)."""
     reranker: str = "default"
     """``default``, ``none``, a registry name, or ``package.module:Name``."""
     llm_endpoint: EndpointSettings | None = None

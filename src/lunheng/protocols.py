@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from lunheng.types import Chunk, Completion, Document, EmbedKind, Limits, Message
+from lunheng.types import Chunk, Completion, Document, EmbedKind, Likelihood, Limits, Message
 
 Vectors = NDArray[np.float32]
 Keys = NDArray[np.int64]
@@ -133,6 +133,31 @@ class LLM(Protocol):
         max_tokens: int = 512,
         temperature: float = 0.0,
     ) -> Iterator[str]: ...
+
+
+@runtime_checkable
+class LikelihoodModel(Protocol):
+    """A language model that says how likely a text is: what perplexity and multiple choice are measured by."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def window(self) -> int:
+        """Tokens of a sequence, at the most."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of ``text``, no special ones added."""
+        ...
+
+    def log_likelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
+        """Of each (prompt, continuation), in order; a prompt too long for the window loses its beginning."""
+        ...
+
+    def token_log_probabilities(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float64]]:
+        """For each sequence of tokens the natural log of each one's probability after those before it."""
+        ...
 
 
 @runtime_checkable

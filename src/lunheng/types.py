@@ -337,6 +337,18 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How likely a language model finds a continuation after a prompt."""
+
+    log_probability: float
+    """Natural logarithm, summed over the continuation's tokens."""
+    tokens: int
+    """Of the continuation."""
+    greedy: bool
+    """Whether each of them is the one that the model finds most likely."""
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What a parser may use on one document."""
 

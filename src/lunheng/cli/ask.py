@@ -14,6 +14,7 @@ from lunheng.cli.common import (
     AsJson,
     Folder,
     Groups,
+    Llm,
     Small,
     Where,
     opened,
@@ -33,12 +34,13 @@ def ask(
     user: As = None,
     group: Groups = None,
     small: Small = False,
+    llm: Llm = None,
     times: Annotated[bool, typer.Option("--times", help="Show the time of each stage.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Answer a question from the documents, with checked citations; streams."""
     chosen, who = checked_strategy(strategy), principal(user, group)
-    with opened(kb, small=small) as base:
+    with opened(kb, small=small, llm=llm) as base:
 
         def events() -> Iterator[AnswerEvent]:
             return base.ask_stream(question, strategy=chosen, filter=where, principal=who)

@@ -7,7 +7,20 @@ from functools import partial
 
 from lunheng.cli.answer_view import show_answer
 from lunheng.cli.ask import Strategy, checked_strategy
-from lunheng.cli.common import DEFAULT_FOLDER, As, Folder, Groups, Small, Waiting, Where, err, opened, out, principal
+from lunheng.cli.common import (
+    DEFAULT_FOLDER,
+    As,
+    Folder,
+    Groups,
+    Llm,
+    Small,
+    Waiting,
+    Where,
+    err,
+    opened,
+    out,
+    principal,
+)
 from lunheng.errors import LunhengError
 from lunheng.types import AnswerEvent, Message
 
@@ -19,11 +32,12 @@ def chat(
     user: As = None,
     group: Groups = None,
     small: Small = False,
+    llm: Llm = None,
 ) -> None:
     """Talk with the documents; follow-up questions are understood. End with Ctrl-D."""
     chosen, who = checked_strategy(strategy), principal(user, group)
     history: list[Message] = []
-    with opened(kb, small=small) as base:
+    with opened(kb, small=small, llm=llm) as base:
 
         def events(question: str) -> Iterator[AnswerEvent]:
             return base.ask_stream(question, strategy=chosen, filter=where, principal=who)

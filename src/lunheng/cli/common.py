@@ -39,6 +39,10 @@ As = Annotated[
 ]
 Groups = Annotated[list[str] | None, typer.Option("--group", help="A group of the user given with --as.")]
 Small = Annotated[bool, typer.Option("--small", help="Use the 0.5B language model: faster, less careful.")]
+Llm = Annotated[
+    str | None,
+    typer.Option("--llm", help="The language model: a name of `lunheng models list`, a GGUF file, a model's folder."),
+]
 DEFAULT_FOLDER = Path("kb")
 SMALL_LLM = "qwen2.5-coder-0.5b-instruct"
 
@@ -147,11 +151,16 @@ def principal(user: str | None, groups: list[str] | None) -> Any:
 
 @contextmanager
 def opened(
-    folder: Path, *, must_exist: bool = True, small: bool = False, any_embedder: bool = False
+    folder: Path,
+    *,
+    must_exist: bool = True,
+    small: bool = False,
+    llm: str | None = None,
+    any_embedder: bool = False,
 ) -> Iterator[KnowledgeBase]:
     """The knowledge base in ``folder``; a read of one that is not there is an error, not an empty result.
 
-    ``small`` takes the smaller default language model; ``any_embedder`` opens it also where the settings name
+    ``llm`` takes another language model than the settings name, ``small`` the smaller default one; ``any_embedder`` opens it also where the settings name
     another embedder than it was built with, to migrate it.
     """
     from lunheng.config import Settings
@@ -164,8 +173,10 @@ def opened(
     if must_exist and not (folder / CATALOG_NAME).is_file():
         raise NotFoundError(f"{folder}: holds no knowledge base yet; make one with: lunheng sync FOLDER")
     settings = Settings.load(folder)
-    if small:
-        settings = settings.model_copy(update={"models": settings.models.model_copy(update={"llm": SMALL_LLM})})
+    if small and llm:
+        raise typer.BadParameter("goes without --small: both name the language model", param_hint="--llm")
+    if chosen := SMALL_LLM if small else llm:
+        settings = settings.model_copy(update={"models": settings.models.model_copy(update={"llm": chosen})})
     with KnowledgeBase(folder, settings) if any_embedder else KnowledgeBase.open(folder, settings) as kb:
         yield kb
 

@@ -3,7 +3,8 @@
 Called by ``KnowledgeBase`` and the CLI. Light to import; each provider is imported when it is
 asked for. Names come from models.toml (see ``models.registry``), or are ``endpoint``, or are your
 own ``package.module:Name``: a class or function that is called without arguments and gives an
-object with the methods of the protocol.
+object with the methods of the protocol. A language model may also be a path: a GGUF file, or a
+folder in Hugging Face's form.
 """
 
 from __future__ import annotations
@@ -72,19 +73,22 @@ def load_embedder(settings: ModelSettings) -> Embedder:
 def load_llm(settings: ModelSettings) -> LLM | None:
     """The language model that ``settings.llm`` names; None for ``none`` (extractive answers).
 
+    A name of the registry comes before a folder that is called the same; write ``./NAME`` for the folder.
+
     Raises:
-        ModelError, ConfigError: as ``load_embedder``.
+        ModelError, ConfigError, MissingExtraError: as ``load_embedder``.
     """
     name = settings.llm
     if name == "none":
         return None
+    if name not in (registry := _registry(settings)) and (found := _llm_on_disk(name, settings)) is not None:
+        return found
     if ":" in name:
         return cast(LLM, _own(name, LLM))
     if name == "endpoint":
         from lunheng.models.llms.openai_compatible import OpenAICompatibleLLM
 
         return OpenAICompatibleLLM(_endpoint(settings.llm_endpoint, "llm"))
-    registry = _registry(settings)
     entry = _entry(registry, name, "llm")
     if entry.format != "gguf":
         raise _wrong_format(entry)
@@ -98,6 +102,35 @@ def load_llm(settings: ModelSettings) -> LLM | None:
         window=min(DEFAULT_WINDOW, entry.window),
         threads=settings.threads,
     )
+
+
+def _llm_on_disk(name: str, settings: ModelSettings) -> LLM | None:
+    """The model that lies at the path ``name``; None where it is no path.
+
+    Raises:
+        ModelError: it is one, and there is no model.
+    """
+    path = Path(name).expanduser()
+    gguf = path
+    if path.is_dir():
+        from lunheng.models.llms.hugging_face import HuggingFaceLLM, is_model_folder
+
+        if is_model_folder(path):
+            return HuggingFaceLLM(path, threads=settings.threads)
+        inside = sorted(path.glob("*.gguf"))
+        if len(inside) != 1:
+            raise ModelError(
+                f"model {name}: this folder holds neither config.json nor adapter_config.json, nor a run of "
+                f"lunheng tune, nor one .gguf file ({len(inside)} found)"
+            )
+        gguf = inside[0]
+    if gguf.suffix == ".gguf" and gguf.is_file():
+        from lunheng.models.llms.llamacpp import LlamaCppLLM
+
+        return LlamaCppLLM(gguf, threads=settings.threads)
+    if gguf.suffix == ".gguf" or name.startswith((".", "~", "/")):
+        raise ModelError(f"model {name}: no such folder or file")
+    return None
 
 
 def load_describer(settings: ModelSettings, pictures: int) -> Describer | None:
