@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lunheng.cli.tune import check, export, hardware, merge, parity, train
+from lunheng.cli.tune import chat, check, export, generate, hardware, merge, parity, train
 
 app = typer.Typer(no_args_is_help=True, help="Train models.")
 
@@ -19,5 +19,7 @@ app.command("hardware")(hardware.hardware)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)
 app.command("parity")(parity.parity)
+app.command("generate")(generate.generate)
+app.command("chat")(chat.chat)
 for _method in train.ABOUT:
     app.command(_method)(train.command(_method))

@@ -64,7 +64,7 @@ def open_model(place: ModelFolder, device: str, dtype: str, threads: int) -> Any
 def _with_adapter(model: Any, folder: Path) -> Any:
     import peft
 
-    rows = _embedding_rows(folder)
+    rows = embedding_rows(folder)
     if rows is not None and rows != model.get_input_embeddings().weight.shape[0]:
         model.resize_token_embeddings(rows, mean_resizing=False)
     try:
@@ -73,7 +73,7 @@ def _with_adapter(model: Any, folder: Path) -> Any:
         raise ModelError(f"{folder}: this adapter does not fit its base ({error})") from error
 
 
-def _embedding_rows(folder: Path) -> int | None:
+def embedding_rows(folder: Path) -> int | None:
     """How many tokens the embeddings have that were saved with an adapter; None where none were."""
     from safetensors import safe_open
 
