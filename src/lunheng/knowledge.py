@@ -39,6 +39,7 @@ from lunheng.types import (
     Answer,
     AnswerDone,
     AnswerEvent,
+    Chunk,
     Document,
     Hit,
     Message,
@@ -419,6 +420,21 @@ class KnowledgeBase:
             chunks = self._catalog.chunks_by_key(connection, keys if keys is not None else [], who)
             wanted = {c.metadata.document_id for c in chunks.values()}
             return [d for d in found if d.id in wanted]
+
+    def chunks(self, *, filter: FilterLike = None, principal: Principal | None = None) -> Iterator[Chunk]:
+        """Every chunk that ``filter`` admits and ``principal`` may see, by document and place, a document at a time:
+        what training data is made of."""
+        who, where = principal or Principal.local(), _where(filter)
+        condition = to_sql(where, chunks_table.c.metadata) if where is not None else None
+        for stored in self.documents(principal=who):
+            with self._catalog.read() as connection:
+                found = self._catalog.document_chunks(connection, stored.id)
+                if condition is not None:
+                    keys = self._catalog.allowed_keys(connection, who, condition)
+                    admitted = self._catalog.chunks_by_key(connection, keys if keys is not None else [], who)
+                    wanted = {chunk.id for chunk in admitted.values()}
+                    found = [chunk for chunk in found if chunk.id in wanted]
+            yield from found
 
     def document(self, document_id: str, principal: Principal | None = None) -> Document:
         """One document with its text and elements.

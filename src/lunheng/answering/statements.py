@@ -1,7 +1,8 @@
 """The smallest parts of a chunk that say something by themselves.
 
-Called by passages. A sentence; a row of a table, read with the names of its columns (a row alone says nothing, and a
-small model loses count of the bars); a record of ``key: value`` lines, which belong together.
+Called by passages, and by whoever makes questions of a chunk. A sentence; a row of a table, read with the names of its
+columns (a row alone says nothing, and a small model loses count of the bars); a record of ``key: value`` lines, which
+belong together.
 """
 
 from __future__ import annotations
@@ -71,6 +72,13 @@ def _rows(chunk: Chunk) -> Iterator[Statement]:
         yield Statement(start, start + len(line), _read(names, cells))
     if first is not None and not rows:
         yield first
+
+
+def table_rows(chunk: Chunk) -> tuple[list[str], list[list[str]]]:
+    """The column names of a table chunk, and its rows, cell by cell; none where its Markdown has no header."""
+    lines = [line for line in f"{chunk.prefix}\n{chunk.text}".split("\n") if line.startswith("|")]
+    cells = [row for row in map(_cells, lines) if set("".join(row)) - set("-: ")]
+    return (cells[0], cells[1:]) if cells else ([], [])
 
 
 def _cells(line: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lunheng.cli.tune import chat, check, export, generate, hardware, merge, parity, train
+from lunheng.cli.tune import chat, check, data, export, generate, hardware, merge, parity, train
 
 app = typer.Typer(no_args_is_help=True, help="Train models.")
 
@@ -15,6 +15,7 @@ def _group() -> None:
 
 
 app.command("check")(check.check)
+app.add_typer(data.app, name="data")
 app.command("hardware")(hardware.hardware)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lunheng.text.language import detect_language
-from lunheng.tuning.data.examples import Example, Problem, RawText, question_of, text_of
+from lunheng.tuning.data.examples import Example, Problem, RawText, Triple, question_of, text_of
 from lunheng.tuning.data.privacy import personal_data
 from lunheng.tuning.data.similarity import key_of, near_pairs
 
@@ -112,7 +112,9 @@ def _duplicates(examples: Sequence[Example], texts: Sequence[str]) -> list[Probl
                 Problem(examples[index].origin, "duplicate", f"the same as {examples[before].origin}", fatal=False)
             )
     later: set[int] = set()
-    for i, j, similarity in near_pairs([texts[k] for k in fresh]):
+    # Several questions of one passage are no duplicates, though most of their triples' text is the same.
+    compared = [question_of(examples[k]) if isinstance(examples[k], Triple) else texts[k] for k in fresh]
+    for i, j, similarity in near_pairs(compared):
         if fresh[j] not in later:
             later.add(fresh[j])
             message = f"nearly the same as {examples[fresh[i]].origin} ({similarity:.0%})"

@@ -1,0 +1,1 @@
+"""Training data that only a retrieval system can make: questions, RAFT contexts, hard negatives, preferences."""
