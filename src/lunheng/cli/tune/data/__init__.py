@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lunheng.cli.tune.data import qa
+from lunheng.cli.tune.data import negatives, qa
 
 app = typer.Typer(no_args_is_help=True, help="Make training data.")
 
@@ -14,4 +14,5 @@ def _group() -> None:
     """Make training data."""
 
 
+app.command("negatives")(negatives.negatives)
 app.command("qa")(qa.qa)
