@@ -116,6 +116,7 @@ PHRASES = {
 
 _REFUSALS = re.compile(
     r"资料(?:中|里)?(?:并)?(?:没有|未)(?:提到|提及|说明|找到|包含|提供|相关)|(?:没有|未)(?:提到|提及|相关(?:信息|内容|资料))|无法(?:从资料|根据资料|回答)"
+    r"|没有找到这个问题的答案|^no answer to .+ was found"
     r"|sources? (?:do(?:es)? not|don't|doesn't|did not) (?:say|mention|contain|provide|specify|state|include)"
     r"|not (?:mentioned|specified|provided|stated) in the (?:sources?|documents?|given)|no information (?:about|on|is|regarding)",
     re.I,

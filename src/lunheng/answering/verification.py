@@ -158,17 +158,22 @@ def render(checked: Checked, keep: set[Verdict]) -> str:
     for check, separator in zip(checked.checks, checked.separators, strict=True):
         if check.verdict not in keep:
             continue
-        ending = _END.search(check.text)
-        at = ending.start() if ending else len(check.text)
-        marks = "".join(f"[{n}]" for n in check.citations)
-        spaced = f" {marks}" if marks and check.text[:at].isascii() else marks
-        parts.append((separator if parts else "") + check.text[:at] + spaced + check.text[at:])
+        parts.append((separator if parts else "") + cited(check.text, check.citations))
     return "".join(parts).strip()
 
 
 def cited_in(text: str) -> tuple[int, ...]:
     """The numbers of the sources that ``text`` cites, in order, each once: [1], [1, 2], 【3】."""
     return tuple(dict.fromkeys(int(n) for m in _MARKER.finditer(text) for n in re.findall(r"\d+", m.group(1))))
+
+
+def cited(sentence: str, numbers: Sequence[int]) -> str:
+    """``sentence`` with its sources before its end, as answers cite them: 年假为 12 天[1]。 It is 12 days [1]."""
+    ending = _END.search(sentence)
+    at = ending.start() if ending else len(sentence)
+    marks = "".join(f"[{n}]" for n in numbers)
+    spaced = f" {marks}" if marks and sentence[:at].isascii() else marks
+    return sentence[:at] + spaced + sentence[at:]
 
 
 def _sentences(text: str) -> list[tuple[str, str, tuple[int, ...]]]:
