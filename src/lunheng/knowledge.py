@@ -35,17 +35,7 @@ from lunheng.parts import Parts, passage_embedder
 from lunheng.protocols import LLM, Embedder, Reranker
 from lunheng.retrieval.pipeline import Mode, SearchResult
 from lunheng.tracing import Tracer
-from lunheng.types import (
-    Answer,
-    AnswerDone,
-    AnswerEvent,
-    Chunk,
-    Document,
-    Hit,
-    Message,
-    Principal,
-    content_id,
-)
+from lunheng.types import Answer, AnswerDone, AnswerEvent, Chunk, Document, Hit, Message, Principal, content_id
 
 FilterLike = Filter | str | Mapping[str, Any] | None
 
@@ -466,6 +456,7 @@ class KnowledgeBase:
             "sequence": sequence,
             "embedder": self._parts.remembered_name,
             "embedder_fingerprint": self._parts.remembered,
+            "reranker": self._parts.reranker_name(),
             "bytes": size,
             "jobs": latest,
         }
@@ -487,6 +478,11 @@ class KnowledgeBase:
             after.chunks,
             tuple(maintenance.Finding(f.what, f.count, f.repair, repaired=f.what not in left) for f in report.findings),
         )
+
+    def use_reranker(self, name: str) -> None:
+        """Rerank with the model called ``name`` from now on; ``default`` as before. Errors as of ``load_reranker``."""
+        with self._writing("use_reranker", {"reranker": name}):
+            self._parts.remember_reranker(name)
 
     def rebuild(self, *, embedder: str | None = None, progress: Callable[[int, int], None] | None = None) -> None:
         """Drop and remake every derived index; with ``embedder``, move to another embedding model.

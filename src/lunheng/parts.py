@@ -12,7 +12,7 @@ from pathlib import Path
 from lunheng.answering.cached_llm import CachedLLM
 from lunheng.catalog import Catalog, completions
 from lunheng.config import Settings
-from lunheng.errors import EmbedderMismatchError
+from lunheng.errors import ConfigError, EmbedderMismatchError
 from lunheng.indexes.catch_up import VectorMirror
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest.embedding import PassageEmbedder
@@ -56,6 +56,7 @@ class Parts:
             self.remembered: str | None = catalog.fact(connection, "embedder_fingerprint")
             """Fingerprint of the embedder that the knowledge base was built with; None while it is empty."""
             self.remembered_name: str | None = catalog.fact(connection, "embedder")
+            self.remembered_reranker: str | None = catalog.fact(connection, "reranker")
 
     def chosen_embedder_differs(self) -> bool:
         """Whether the caller or the settings name an embedder other than the one remembered by name."""
@@ -129,9 +130,36 @@ class Parts:
         if self._given_reranker is not None:
             return self._given_reranker
         embedder, codec = self.embedder(), self.passages().codec
-        if self._settings.models.reranker == "default" and codec is not None and isinstance(embedder, TokenEmbedder):
+        models = self._settings.models.model_copy(update={"reranker": self.reranker_name()})
+        if models.reranker == "default" and codec is not None and isinstance(embedder, TokenEmbedder):
             return EvidenceReranker(embedder, codec)
-        return load_reranker(self._settings.models, embedder)
+        return load_reranker(models, embedder)
+
+    def reranker_name(self) -> str:
+        """The reranker in use: as the settings name it, else what was put to use, else the default."""
+        models = self._settings.models
+        named = "reranker" in models.model_fields_set or not self.remembered_reranker
+        return models.reranker if named else str(self.remembered_reranker)
+
+    def remember_reranker(self, name: str) -> None:
+        """Use the reranker called ``name`` from here on, where the settings name none.
+
+        Raises:
+            ConfigError: the settings name another.
+            ModelError, MissingExtraError: it cannot be loaded; then nothing changes.
+        """
+        models = self._settings.models
+        if "reranker" in models.model_fields_set and models.reranker != name:
+            raise ConfigError(
+                f"the settings say models.reranker = {models.reranker!r}, which stands above what is put to use; "
+                f"remove it from lunheng.toml, or set it to {name!r}"
+            )
+        with self._guard:
+            load_reranker(models.model_copy(update={"reranker": name}), self.embedder())
+            with self._catalog.write() as connection:
+                self._catalog.set_fact(connection, "reranker", name)
+            self.remembered_reranker = name
+            self._searcher = None
 
     def mirror(self) -> VectorMirror:
         """The vector index."""

@@ -1,4 +1,4 @@
-"""``lunheng models list|pull|path``: which models there are, fetching them, where they lie."""
+"""``lunheng models list|pull|path|use``: which models there are, fetching them, where they lie, changing to them."""
 
 from __future__ import annotations
 
@@ -152,6 +152,39 @@ def trained_models(
         examples = counted(made.examples.get("trained", 0), "example")
         out.print(f"  {examples}, data {made.data.get('train', '')[:12]}{came_from}")
         out.print(f"  {run.output}")
+
+
+@app.command("use")
+def use_model(
+    name: Annotated[
+        str, typer.Argument(help="An embedder or a reranker of the registry; default: the usual reranker.")
+    ],
+    kb: Folder = DEFAULT_FOLDER,
+    as_json: AsJson = False,
+) -> None:
+    """Let a knowledge base use another embedder or reranker; the old one serves until the new one is ready."""
+    from lunheng.cli.common import bar, opened
+    from lunheng.errors import ModelError
+    from lunheng.models.registry import Registry
+
+    task = (
+        "reranker"
+        if name in ("default", "none", "late-interaction")
+        else Registry.load(_settings(kb).registry)[name].task
+    )
+    if task == "llm":
+        raise ModelError(f"model {name}: a language model is set in lunheng.toml, as models.llm")
+    with opened(kb, any_embedder=True) as base:
+        if task == "reranker":
+            base.use_reranker(name)
+        else:
+            with bar("embedding", as_json) as advance:
+                base.rebuild(embedder=name, progress=advance)
+        found = base.status()
+    if as_json:
+        print_json({"embedder": found["embedder"], "reranker": found["reranker"]})
+    else:
+        out.print(f"{kb}: embedder {found['embedder']}, reranker {found['reranker']}")
 
 
 def _settings(folder: Path) -> ModelSettings:

@@ -114,6 +114,7 @@ def _copy(place: FolderPlace, ready: Path, reporter: Reporter) -> None:
         source, target = place.path / file.path, ready / file.name
         if not source.is_file():
             raise ModelError(f"folder {place.path}: has no file {file.path}.")
+        target.parent.mkdir(parents=True, exist_ok=True)
         with source.open("rb") as read, target.open("wb") as write:
             while chunk := read.read(CHUNK):
                 write.write(chunk)

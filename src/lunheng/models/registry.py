@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lunheng.errors import ConfigError, ModelError
+from lunheng.models.promoted import promoted_tables
 
 Task = Literal["llm", "embedder", "reranker"]
 Format = Literal["gguf", "onnx", "torch", "endpoint"]
@@ -32,7 +33,7 @@ class RemoteFile(_Strict):
 
     path: str
     """Within the repository or folder; a full URL for the place ``url``."""
-    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$")
     size: int | None = Field(None, gt=0)
     sha256: Sha256 | None = None
     """Where it is not given, the hub's own checksum is used, and the log says so."""
@@ -165,13 +166,14 @@ class Registry:
 
     @classmethod
     def load(cls, own: Path | None = None) -> Registry:
-        """The packaged models.toml with the user's ``own`` file laid over it.
+        """The packaged models.toml with those promoted on this machine, and the user's ``own`` file laid over it.
 
         Raises:
             ConfigError: a file is missing or not TOML, or holds an unknown key or a wrong value.
         """
         raw = tomllib.loads((files("lunheng.models") / "models.toml").read_text(encoding="utf-8"))
         tables: dict[str, dict[str, Any]] = dict(raw["models"])
+        tables |= {name: table for name, table in promoted_tables().items() if name not in tables}
         if own is not None:
             for name, table in _read_own(own).items():
                 tables[name] = {**tables.get(name, {}), **table}

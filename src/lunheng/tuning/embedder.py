@@ -7,9 +7,10 @@ Gurevych 2019); what is added is the end: the trained model is measured as it wi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from lunheng.tuning.encoder_parts import EmbeddingPart
 from lunheng.tuning.encoders import Encoder, find_encoder
 from lunheng.tuning.lift import Lift, compare
 from lunheng.tuning.recipes import Recipe
-from lunheng.tuning.retrieval_sets import DEPTH, material, nearest
+from lunheng.tuning.retrieval_sets import DEPTH, Corpus, material, nearest
 from lunheng.tuning.run import Trained, begin
 from lunheng.tuning.served import SERVED, Form, device, open_embedder, serve_embedder
 from lunheng.tuning.validation import BEST, evaluator, freeze_words
@@ -49,9 +50,13 @@ class Tuned:
     """How it serves."""
     lift: Lift | None
     """None where the run was stopped before its end."""
+    held_out: RetrievalDataset
+    """What the lift was measured on."""
 
 
-def embed(recipe: Recipe, resume: bool = False, report: Report | None = None, corpus: Iterable[str] = ()) -> Tuned:
+def embed(
+    recipe: Recipe, resume: bool = False, report: Report | None = None, corpus: Corpus = MappingProxyType({})
+) -> Tuned:
     """Train on triples; measure on the held-out questions, over all passages of the data and of ``corpus``.
 
     Raises:
@@ -68,12 +73,12 @@ def embed(recipe: Recipe, resume: bool = False, report: Report | None = None, co
     trained = run.train(_trainer(recipe, part, model, found.rows, found.validation))
     form = serve_embedder(trained.model, recipe.output / SERVED, window, *prefixes)
     if trained.manifest.status != "done":
-        return Tuned(trained, form, None)
+        return Tuned(trained, form, None, found.held_out)
     before = _untrained(encoder, window, prefixes)
     general = load_dataset(part.general) if part.general else None
     lift = measure_lift(before, open_embedder(form), found.held_out, general, part.allowed_loss)
     lift.write(recipe.output)
-    return Tuned(trained, form, lift)
+    return Tuned(trained, form, lift, found.held_out)
 
 
 def measure_lift(

@@ -20,6 +20,7 @@ from lunheng.models.onnx_session import MODEL_FILE, TOKENIZER_FILE
 from lunheng.models.registry import ModelEntry, Registry
 from lunheng.models.store import installed, remedy
 from lunheng.tuning.bases import CONFIG_FILE, hub_offline
+from lunheng.tuning.run import MODEL
 
 MODULES_FILE = "modules.json"
 """What marks a sentence-transformers folder."""
@@ -69,6 +70,9 @@ def _of_registry(entry: ModelEntry) -> Encoder:
     prefixes = (entry.query_prefix, entry.passage_prefix)
     if entry.format == "torch":
         return Encoder(str(folder), *prefixes, name=entry.name)
+    for place in entry.places:
+        if place.kind == "folder" and (place.path.parent / MODEL / CONFIG_FILE).is_file():  # promoted from a run
+            return Encoder(str(place.path.parent / MODEL), *prefixes, name=entry.name)
     if entry.format != "onnx" or manifest.place != "package":
         hub = next((p.repo for p in entry.places if p.kind == "hub"), "its publisher's folder")
         raise ModelError(

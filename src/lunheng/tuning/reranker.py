@@ -8,9 +8,10 @@ candidates that the first stage gives.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lunheng.config import ModelSettings
@@ -27,7 +28,7 @@ from lunheng.tuning.encoder_parts import RerankingPart
 from lunheng.tuning.encoders import find_encoder
 from lunheng.tuning.lift import METRIC, Comparison, Lift, compare
 from lunheng.tuning.recipes import Recipe
-from lunheng.tuning.retrieval_sets import DEPTH, Candidates, material, nearest
+from lunheng.tuning.retrieval_sets import DEPTH, Candidates, Corpus, material, nearest
 from lunheng.tuning.run import Trained, begin
 from lunheng.tuning.served import SERVED, Form, device, open_reranker, serve_reranker
 from lunheng.tuning.validation import BEST, evaluator, freeze_words
@@ -52,6 +53,8 @@ class TunedReranker:
     lift: Lift | None
     """Beside the first stage, or the reranker that it was trained from where that is better; None where the run was
     stopped before its end."""
+    held_out: RetrievalDataset
+    """What the lift was measured on."""
     compared_with: str = ""
     """``first stage`` or ``base``."""
 
@@ -60,7 +63,7 @@ def rerank(
     recipe: Recipe,
     resume: bool = False,
     report: Report | None = None,
-    corpus: Iterable[str] = (),
+    corpus: Corpus = MappingProxyType({}),
     first_stage: Search | None = None,
 ) -> TunedReranker:
     """Train on triples; measure on the held-out questions' candidates, of all passages of the data and of ``corpus``.
@@ -83,7 +86,7 @@ def rerank(
     trained = run.train(_trainer(recipe, part, model, found.rows, found.validation))
     form = serve_reranker(trained.model, recipe.output / SERVED, window)
     if trained.manifest.status != "done":
-        return TunedReranker(trained, form, None)
+        return TunedReranker(trained, form, None, found.held_out)
     base = TorchReranker(Path(encoder.folder), identity="untrained", window=window) if _scores(encoder.folder) else None
     general = load_dataset(part.general) if part.general else None
     stage = part.first_stage or FIRST_STAGE
@@ -93,7 +96,7 @@ def rerank(
     other = _compare(general, _candidates(general, part.candidates, stage, None), base, form)[1] if general else None
     lift = Lift(held_out, other, part.allowed_loss)
     lift.write(recipe.output)
-    return TunedReranker(trained, form, lift, compared)
+    return TunedReranker(trained, form, lift, found.held_out, compared)
 
 
 def reranked(reranker: Reranker, dataset: RetrievalDataset, candidates: Candidates) -> RetrievalReport:

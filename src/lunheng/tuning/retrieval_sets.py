@@ -30,6 +30,10 @@ _SPECIAL = 4
 """Special tokens of a pair at the most."""
 
 
+Corpus = Mapping[str, str]
+"""The passages of a knowledge base: each text, as data quotes it, to what the models read of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """Triples whose texts all fit into the window."""
@@ -51,7 +55,7 @@ class Material:
 
 
 def material(
-    run: Run, tokenizer: Any, window: int, prefixes: Sequence[str] | None, negatives: int, corpus: Iterable[str]
+    run: Run, tokenizer: Any, window: int, prefixes: Sequence[str] | None, negatives: int, corpus: Corpus
 ) -> Material:
     """The data of ``run``, split by group; adds what was cut or drawn to its problems and warnings.
 
@@ -59,15 +63,17 @@ def material(
 
     Args:
         prefixes: what stands before each text; None: question and passage share one window.
+        corpus: more passages to be told from; those of the data that stand there are read as they stand there.
 
     Raises:
         DataError: nothing is held out, or nothing is left to learn.
     """
     data, seed = run.recipe.data, run.recipe.training.seed
-    held = [t for t in run.held if isinstance(t, Triple)]
+    held = _as_read(run.held, corpus)
     if not held:
         raise DataError("nothing is held out, so that no lift could be told: set data.validation_share above 0")
-    fitted = fit(tokenizer, run.training, window, data.too_long, prefixes)
+    learnt = _as_read(run.training, corpus)
+    fitted = fit(tokenizer, learnt, window, data.too_long, prefixes)
     run.problems += fitted.problems
     cut = sum(p.kind == "truncated" for p in fitted.problems)
     if cut:
@@ -79,12 +85,26 @@ def material(
     chosen = [t for t in validation if isinstance(t, Triple)] or rows
     if prefixes is None:  # a reranker is measured on each question's own passages
         chosen, _ = with_negatives(chosen, max(negatives, DEPTH - 1), seed, rows)
-    texts = [text for t in (*run.training, *held) if isinstance(t, Triple) for text in (t.positive, *t.negatives)]
-    return Material(tuple(rows), validation_set(chosen, rows, seed), retrieval_set("held-out", held, [*texts, *corpus]))
+    texts = [text for t in (*learnt, *held) for text in (t.positive, *t.negatives)]
+    held_out = retrieval_set("held-out", held, [*texts, *corpus.values()])
+    return Material(tuple(rows), validation_set(chosen, rows, seed), held_out)
+
+
+def _as_read(examples: Iterable[Example], corpus: Corpus) -> list[Triple]:
+    """The triples with each passage as the models read it, with what stands before its text."""
+    return [
+        replace(
+            t,
+            positive=corpus.get(t.positive, t.positive),
+            negatives=tuple(corpus.get(n, n) for n in t.negatives),
+        )
+        for t in examples
+        if isinstance(t, Triple)
+    ]
 
 
 def fit(
-    tokenizer: Any, examples: Iterable[Example], window: int, too_long: str, prefixes: Sequence[str] | None
+    tokenizer: Any, examples: Iterable[Triple], window: int, too_long: str, prefixes: Sequence[str] | None
 ) -> Fitted:
     """Cut, drop or refuse what is over the window, as ``too_long`` says; each is counted.
 
@@ -99,8 +119,6 @@ def fit(
     kept: list[Triple] = []
     problems: list[Problem] = []
     for triple in examples:
-        if not isinstance(triple, Triple):
-            raise DataError(f"{triple.origin}: holds no question with a passage")
         texts = (triple.query, triple.positive, *triple.negatives)
         if prefixes is None:
             asked = _cut(tokenizer, triple.query, room // 2)

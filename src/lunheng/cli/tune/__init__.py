@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lunheng.cli.tune import chat, check, data, export, generate, hardware, merge, parity, train
+from lunheng.cli.tune import chat, check, data, encoders, export, generate, hardware, merge, parity, train
 
 app = typer.Typer(no_args_is_help=True, help="Train models.")
 
@@ -14,6 +14,8 @@ def _group() -> None:
     """Train models."""
 
 
+app.command("embed")(encoders.embed)
+app.command("rerank")(encoders.rerank)
 app.command("check")(check.check)
 app.add_typer(data.app, name="data")
 app.command("hardware")(hardware.hardware)

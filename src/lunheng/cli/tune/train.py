@@ -13,7 +13,7 @@ from rich.table import Table
 from lunheng.cli.common import AsJson, bar, counted, err, out, print_json
 
 if TYPE_CHECKING:
-    from lunheng.tuning.recipes import Method
+    from lunheng.tuning.recipes import Method, Recipe
     from lunheng.tuning.run import Trained
 
 ABOUT: dict[Method, str] = {
@@ -71,6 +71,31 @@ def train(
 ) -> None:
     """Train by ``method``, and show what came of it."""
     from lunheng.tuning.methods import train as run
+
+    made = resolve(method, recipe, model, data, output, changes)
+    with bar(method, as_json) as advance:
+        trained = run(made, resume, advance)
+    if as_json:
+        print_json(summary(trained))
+    else:
+        show(trained)
+    if trained.manifest.status == "stopped":
+        raise typer.Exit(STOPPED)
+
+
+def resolve(
+    method: Method,
+    recipe: Path | None,
+    model: str | None,
+    data: list[Path] | None,
+    output: Path | None,
+    changes: list[str] | None,
+) -> Recipe:
+    """The recipe that the command line describes.
+
+    Raises:
+        typer.BadParameter: there is no recipe, and too little beside it.
+    """
     from lunheng.tuning.recipes import load_recipe, make_recipe
 
     given: dict[str, Any] = {}
@@ -82,20 +107,11 @@ def train(
         given["output"] = str(output.absolute())
     given |= dict(_change(text) for text in changes or ())
     if recipe is not None:
-        made = load_recipe(recipe, method, **given)
-    else:
-        missing = [name for name, there in (("--model", model), ("--data", data), ("--output", output)) if not there]
-        if missing:
-            raise typer.BadParameter(f"or else {', '.join(missing)} must be given", param_hint="--recipe")
-        made = make_recipe({"method": method}, **given)
-    with bar(method, as_json) as advance:
-        trained = run(made, resume, advance)
-    if as_json:
-        print_json(summary(trained))
-    else:
-        _show(trained)
-    if trained.manifest.status == "stopped":
-        raise typer.Exit(STOPPED)
+        return load_recipe(recipe, method, **given)
+    missing = [name for name, there in (("--model", model), ("--data", data), ("--output", output)) if not there]
+    if missing:
+        raise typer.BadParameter(f"or else {', '.join(missing)} must be given", param_hint="--recipe")
+    return make_recipe({"method": method}, **given)
 
 
 def _change(text: str) -> tuple[str, Any]:
@@ -133,7 +149,8 @@ def summary(trained: Trained) -> dict[str, Any]:
     }
 
 
-def _show(trained: Trained) -> None:
+def show(trained: Trained) -> None:
+    """What came of a run, for a person."""
     made = trained.manifest
     for warning in made.warnings:
         err.print("[yellow]note[/]: ", end="")

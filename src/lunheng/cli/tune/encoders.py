@@ -1,0 +1,218 @@
+"""``lunheng tune embed`` and ``lunheng tune rerank``: train, say by how much it is better, put it to use."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+
+from lunheng.cli.common import AsJson, bar, err, opened, out, print_json
+from lunheng.cli.tune.knowledge import corpus_of, first_stage_of, put_to_use
+from lunheng.cli.tune.train import STOPPED, Changes, Data, Model, Output, RecipeFile, Resume, resolve, show, summary
+
+if TYPE_CHECKING:
+    from lunheng.knowledge import KnowledgeBase
+    from lunheng.tuning.embedder import Tuned
+    from lunheng.tuning.lift import Comparison
+    from lunheng.tuning.reranker import TunedReranker
+
+REFUSED = 3
+"""Exit code of a promotion that was asked for and refused."""
+BASE = "multilingual-e5-small"
+DEFAULTS = {
+    "data.window": 192,
+    "data.too_long": "truncate",
+    "data.validation_share": 0.2,
+    "training.epochs": 2.0,
+    "training.batch": 16,
+    "training.learning_rate": 5e-5,
+}
+"""What holds with --kb and without a recipe: an hour at the most for some thousand questions on two cores."""
+
+Kb = Annotated[
+    Path | None,
+    typer.Option("--kb", help="Tell its passages apart, and with --promote let it use the model."),
+]
+Promote = Annotated[
+    bool, typer.Option("--promote", help="Put the model to use, if it is better; exit 3 where it is not.")
+]
+Name = Annotated[str | None, typer.Option("--name", help="What the promoted model is called; by default by its run.")]
+
+
+def embed(
+    recipe: RecipeFile = None,
+    model: Model = None,
+    data: Data = None,
+    output: Output = None,
+    changes: Changes = None,
+    kb: Kb = None,
+    promote: Promote = False,
+    name: Name = None,
+    resume: Resume = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune an embedder on questions and the passages that answer them, and measure its lift.
+
+    With a recipe, or with --data and --output, or --kb. The held-out questions decide whether it may be promoted.
+    """
+    from lunheng.tuning.embedder import embed as run
+
+    with _base(kb) as base:
+        made = resolve(
+            "embed", recipe, *_given("embed", recipe, model, data, output, base), _defaults(recipe, changes, base)
+        )
+        with bar("embed", as_json) as advance:
+            tuned = run(made, resume, advance, corpus_of(base) if base else {})
+        _finish("embedder", tuned, base, promote, name, as_json, {})
+
+
+def rerank(
+    recipe: RecipeFile = None,
+    model: Model = None,
+    data: Data = None,
+    output: Output = None,
+    changes: Changes = None,
+    kb: Kb = None,
+    promote: Promote = False,
+    name: Name = None,
+    resume: Resume = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune a reranker on questions and passages, and measure its lift over the search before it.
+
+    With a recipe, or with --data and --output, or --kb. The held-out questions decide whether it may be promoted.
+    """
+    from lunheng.tuning.reranker import rerank as run
+
+    with _base(kb) as base:
+        made = resolve(
+            "rerank", recipe, *_given("rerank", recipe, model, data, output, base), _defaults(recipe, changes, base)
+        )
+        with bar("rerank", as_json) as advance:
+            corpus, search = (corpus_of(base), first_stage_of(base)) if base else ({}, None)
+            tuned = run(made, resume, advance, corpus, search)
+        _finish("reranker", tuned, base, promote, name, as_json, {"compared_with": tuned.compared_with})
+
+
+@contextlib.contextmanager
+def _base(folder: Path | None) -> Iterator[KnowledgeBase | None]:
+    if folder is None:
+        yield None
+        return
+    with opened(folder) as base:
+        yield base
+
+
+def _given(
+    method: str,
+    recipe: Path | None,
+    model: str | None,
+    data: list[Path] | None,
+    output: Path | None,
+    base: KnowledgeBase | None,
+) -> tuple[str | None, list[Path] | None, Path | None]:
+    """Model, data and output, with what a knowledge base makes needless to say."""
+    if recipe is not None or base is None:
+        return model, data, output
+    if output is None:
+        home = base.folder / "tuning"
+        taken = {p.name for p in home.iterdir()} if home.is_dir() else set()
+        output = home / next(f"{method}-{n}" for n in range(1, len(taken) + 2) if f"{method}-{n}" not in taken)
+    return model or BASE, data, output
+
+
+def _defaults(recipe: Path | None, changes: list[str] | None, base: KnowledgeBase | None) -> list[str]:
+    """``--set`` with ``DEFAULTS`` before it, where nothing else says how to train."""
+    import json
+
+    own = [f"{key}={json.dumps(value)}" for key, value in DEFAULTS.items()] if base and recipe is None else []
+    return [*own, *(changes or ())]
+
+
+def _finish(
+    task: Literal["embedder", "reranker"],
+    tuned: Tuned | TunedReranker,
+    base: KnowledgeBase | None,
+    promote: bool,
+    name: str | None,
+    as_json: bool,
+    more: dict[str, Any],
+) -> None:
+    """Show what came of it, and promote it where that was asked for and the gate lets it pass."""
+    from lunheng.tuning.promotion import RefusedError, promote_run
+
+    lift, made = tuned.lift, tuned.trained.manifest
+    if not as_json:
+        show(tuned.trained)
+        if lift is not None:
+            _show_lift(lift.held_out, "held-out questions", "before", "after")
+            if lift.general is not None:
+                _show_lift(lift.general, "general set", "before", "after")
+    chosen, refusal, search = None, "", None
+    if promote:
+        chosen = name or f"{tuned.trained.output.name}-{made.id[:8]}"
+        try:
+            promote_run(chosen, task, tuned.form, lift, made)
+            if base is not None:
+                search, stands = _use(base, task, chosen, tuned)
+                if not stands:
+                    raise RefusedError(f"{base.folder} goes on as before: with {chosen} its whole search is worse")
+        except RefusedError as error:
+            refusal, chosen = str(error), None
+    if as_json:
+        said = {"promoted": chosen, "refusal": refusal, "search": search, **more}
+        print_json(
+            {**summary(tuned.trained), "lift": lift.to_dict() if lift else None, "form": tuned.form.format, **said}
+        )
+    else:
+        if search is not None:
+            _show_lift(search, "the knowledge base's search", "before", "now")
+        _say(task, chosen, base, lift is not None and lift.better)
+    if refusal:
+        err.print("[yellow]refused[/]: ", end="")
+        err.print(refusal, markup=False)
+        raise typer.Exit(REFUSED)
+    if made.status == "stopped":
+        raise typer.Exit(STOPPED)
+
+
+def _use(base: KnowledgeBase, task: str, name: str, tuned: Tuned | TunedReranker) -> tuple[Comparison, bool]:
+    found = base.status()
+    if task == "embedder":
+        old = found["embedder"]
+        return put_to_use(base, tuned.held_out, lambda: base.rebuild(embedder=name), lambda: base.rebuild(embedder=old))
+    old = found["reranker"]
+    return put_to_use(base, tuned.held_out, lambda: base.use_reranker(name), lambda: base.use_reranker(old))
+
+
+def _say(task: str, chosen: str | None, base: KnowledgeBase | None, better: bool) -> None:
+    if chosen is None:
+        if better:
+            out.print("better than before; --promote puts it to use")
+        return
+    if base is not None:
+        undo = f"lunheng models use multilingual-e5-small --kb {base.folder}"
+        undo = undo if task == "embedder" else f"lunheng models use default --kb {base.folder}"
+        out.print(f"promoted as [bold]{chosen}[/], and {base.folder} uses it; back by: {undo}")
+    else:
+        out.print(f"promoted as [bold]{chosen}[/]; put it to use by: lunheng models use {chosen} --kb FOLDER")
+
+
+def _show_lift(found: Comparison, what: str, before: str, after: str) -> None:
+    table = Table(f"{found.questions} {what}", before, after, "95%", box=None)
+    for metric, interval in found.after.items():
+        table.add_row(
+            metric,
+            f"{found.before[metric].mean:.4f}",
+            f"{interval.mean:.4f}",
+            f"{interval.low:.4f}-{interval.high:.4f}",
+        )
+    out.print(table)
+    gain = found.difference
+    out.print(
+        f"ndcg@10 {gain.mean:+.4f} (95% {gain.low:+.4f} to {gain.high:+.4f}; p = {found.p:.4f}, paired randomisation test)"
+    )
