@@ -33,6 +33,22 @@ ROWS: list[dict[str, object]] = [
 ]
 
 
+OFFICIAL = "official note of the {} 官方说明"
+RUMOURS = ("rumour {0} {0} 传闻", "gossip {0} {0} 闲话", "hearsay {0} {0} 听说")
+ABOUT: list[dict[str, object]] = [
+    {
+        "query": asked.format(thing),
+        "positive": OFFICIAL.format(thing),
+        "negatives": [rumour.format(thing) for rumour in RUMOURS],
+        "group": f"{thing} {n}",
+    }
+    for thing in THINGS
+    for n, asked in enumerate(("tell me of {}", "介绍 {}", "{} 是什么", "what is {}"))
+]
+"""Words and vectors alone prefer the rumours, which say the name twice."""
+TEXTS = [str(r[k]) for r in (*ROWS, *ABOUT) for k in ("query", "positive")] + [r.format("") for r in RUMOURS]
+
+
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny embedder of the registry, called ``tiny``, in a cache of its own; gives the run's folder."""
@@ -40,7 +56,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LUNHENG_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("LUNHENG_MODELS__LLM", "none")
     run = tmp_path / "base"
-    model = make_tiny_encoder(run / "model", [str(r[k]) for r in ROWS for k in ("query", "positive")])
+    model = make_tiny_encoder(run / "model", TEXTS)
     form = serve_embedder(model, run / "served", 64, "query: ", "passage: ")
     promote("tiny", form.folder, table(form.dimension))
     return run
@@ -64,8 +80,9 @@ def knowledge(base: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "kb"
     documents = tmp_path / "documents"
     documents.mkdir()
-    for n, row in enumerate(ROWS):
-        (documents / f"{n}.txt").write_text(str(row["positive"]), encoding="utf-8")
+    about = [text.format(thing) for thing in THINGS for text in (OFFICIAL, *RUMOURS)]
+    for n, text in enumerate([*(str(row["positive"]) for row in ROWS), *about]):
+        (documents / f"{n}.txt").write_text(text, encoding="utf-8")
     defaults = Settings()
     models = defaults.models.model_copy(update={"embedder": "tiny", "llm": "none"})
     with KnowledgeBase.open(folder, defaults.model_copy(update={"models": models})) as kb:
@@ -104,14 +121,9 @@ def test_a_trained_embedder_is_promoted_and_the_knowledge_base_moves_to_it(knowl
 
 
 def test_a_trained_reranker_is_promoted_and_the_knowledge_base_uses_it(knowledge: Path, tmp_path: Path) -> None:
-    rows = [
-        {**row, "negatives": [s.format(thing) for s in SAID if s.format(thing) != row["positive"]]}
-        for row in ROWS
-        if (thing := str(row["group"]).split()[0])
-    ]
-    data = write_jsonl(tmp_path / "questions.jsonl", rows)
+    data = write_jsonl(tmp_path / "questions.jsonl", ABOUT)
     how = settings(
-        training__steps=80, training__batch=8, training__learning_rate=3e-3, data__window=48, reranking__negatives=3
+        training__steps=40, training__batch=8, training__learning_rate=3e-3, data__window=48, reranking__negatives=3
     )
     how += settings(data__validation_share=0.4)  # of few questions a gain could be chance
     common = ["tune", "rerank", "--kb", str(knowledge), "--data", str(data), "--model", "tiny", *how]
@@ -119,7 +131,7 @@ def test_a_trained_reranker_is_promoted_and_the_knowledge_base_uses_it(knowledge
     assert made["lift"]["better"] and made["promoted"] == "judge" and made["compared_with"] == "first stage"
     with KnowledgeBase.open(knowledge) as kb:
         assert kb.status()["reranker"] == "judge"
-        assert kb.search("what does the fan weigh", k=2)[0].kind == "rerank"
+        assert "official" in kb.search("what is fan", k=2)[0].chunk.text
         with pytest.raises(ModelError):
             kb.use_reranker("no-such-model")
         assert kb.status()["reranker"] == "judge"

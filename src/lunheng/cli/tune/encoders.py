@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,18 +13,21 @@ import typer
 from rich.table import Table
 
 from lunheng.cli.common import AsJson, bar, err, opened, out, print_json
-from lunheng.cli.tune.knowledge import corpus_of, first_stage_of, put_to_use
+from lunheng.cli.tune.data.common import Templates
+from lunheng.cli.tune.knowledge import corpus_of, first_stage_of, put_to_use, questions_of
 from lunheng.cli.tune.train import STOPPED, Changes, Data, Model, Output, RecipeFile, Resume, resolve, show, summary
 
 if TYPE_CHECKING:
     from lunheng.knowledge import KnowledgeBase
     from lunheng.tuning.embedder import Tuned
     from lunheng.tuning.lift import Comparison
+    from lunheng.tuning.recipes import Recipe
     from lunheng.tuning.reranker import TunedReranker
 
 REFUSED = 3
 """Exit code of a promotion that was asked for and refused."""
-BASE = "multilingual-e5-small"
+QUESTIONS = "questions.jsonl"
+"""In the run's folder, where they were asked of the knowledge base."""
 DEFAULTS = {
     "data.window": 192,
     "data.too_long": "truncate",
@@ -37,6 +42,7 @@ Kb = Annotated[
     Path | None,
     typer.Option("--kb", help="Tell its passages apart, and with --promote let it use the model."),
 ]
+Limit = Annotated[int | None, typer.Option(min=1, help="Ask of so many passages at the most.")]
 Promote = Annotated[
     bool, typer.Option("--promote", help="Put the model to use, if it is better; exit 3 where it is not.")
 ]
@@ -50,6 +56,8 @@ def embed(
     output: Output = None,
     changes: Changes = None,
     kb: Kb = None,
+    templates: Templates = False,
+    limit: Limit = None,
     promote: Promote = False,
     name: Name = None,
     resume: Resume = False,
@@ -57,14 +65,13 @@ def embed(
 ) -> None:
     """Fine-tune an embedder on questions and the passages that answer them, and measure its lift.
 
-    With a recipe, or with --data and --output, or --kb. The held-out questions decide whether it may be promoted.
+    With a recipe, or with --data and --output, or with --kb alone, which asks questions of its passages first. The
+    held-out questions decide whether it may be promoted.
     """
     from lunheng.tuning.embedder import embed as run
 
     with _base(kb) as base:
-        made = resolve(
-            "embed", recipe, *_given("embed", recipe, model, data, output, base), _defaults(recipe, changes, base)
-        )
+        made = _recipe("embed", _Given(recipe, model, data, output, changes), base, templates, limit, resume, as_json)
         with bar("embed", as_json) as advance:
             tuned = run(made, resume, advance, corpus_of(base) if base else {})
         _finish("embedder", tuned, base, promote, name, as_json, {})
@@ -77,6 +84,8 @@ def rerank(
     output: Output = None,
     changes: Changes = None,
     kb: Kb = None,
+    templates: Templates = False,
+    limit: Limit = None,
     promote: Promote = False,
     name: Name = None,
     resume: Resume = False,
@@ -84,14 +93,13 @@ def rerank(
 ) -> None:
     """Fine-tune a reranker on questions and passages, and measure its lift over the search before it.
 
-    With a recipe, or with --data and --output, or --kb. The held-out questions decide whether it may be promoted.
+    With a recipe, or with --data and --output, or with --kb alone, which asks questions of its passages first. The
+    held-out questions decide whether it may be promoted.
     """
     from lunheng.tuning.reranker import rerank as run
 
     with _base(kb) as base:
-        made = resolve(
-            "rerank", recipe, *_given("rerank", recipe, model, data, output, base), _defaults(recipe, changes, base)
-        )
+        made = _recipe("rerank", _Given(recipe, model, data, output, changes), base, templates, limit, resume, as_json)
         with bar("rerank", as_json) as advance:
             corpus, search = (corpus_of(base), first_stage_of(base)) if base else ({}, None)
             tuned = run(made, resume, advance, corpus, search)
@@ -107,30 +115,48 @@ def _base(folder: Path | None) -> Iterator[KnowledgeBase | None]:
         yield base
 
 
-def _given(
-    method: str,
-    recipe: Path | None,
-    model: str | None,
-    data: list[Path] | None,
-    output: Path | None,
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the command line says of the recipe."""
+
+    recipe: Path | None
+    model: str | None
+    data: list[Path] | None
+    output: Path | None
+    changes: list[str] | None
+
+
+def _recipe(
+    method: Literal["embed", "rerank"],
+    given: _Given,
     base: KnowledgeBase | None,
-) -> tuple[str | None, list[Path] | None, Path | None]:
-    """Model, data and output, with what a knowledge base makes needless to say."""
-    if recipe is not None or base is None:
-        return model, data, output
-    if output is None:
-        home = base.folder / "tuning"
-        taken = {p.name for p in home.iterdir()} if home.is_dir() else set()
-        output = home / next(f"{method}-{n}" for n in range(1, len(taken) + 2) if f"{method}-{n}" not in taken)
-    return model or BASE, data, output
+    templates: bool,
+    limit: int | None,
+    resume: bool,
+    as_json: bool,
+) -> Recipe:
+    """The recipe, with what a knowledge base makes needless to say."""
+    asks = base is not None and given.recipe is None and not given.data
+    if (templates or limit) and not asks:
+        option = "--templates" if templates else "--limit"
+        raise typer.BadParameter("is for questions asked of --kb, without --data or --recipe", param_hint=option)
+    if base is None or given.recipe is not None:
+        return resolve(method, given.recipe, given.model, given.data, given.output, given.changes)
+    output = given.output or _next_folder(base, method, resume)
+    data = given.data
+    if asks:
+        with bar("asking", as_json) as advance:
+            data = [questions_of(base, output / QUESTIONS, templates, limit, advance)]
+    defaults = [f"{key}={json.dumps(value)}" for key, value in DEFAULTS.items()]
+    model = given.model or base.status()["embedder"]
+    return resolve(method, None, model, data, output, [*defaults, *(given.changes or ())])
 
 
-def _defaults(recipe: Path | None, changes: list[str] | None, base: KnowledgeBase | None) -> list[str]:
-    """``--set`` with ``DEFAULTS`` before it, where nothing else says how to train."""
-    import json
-
-    own = [f"{key}={json.dumps(value)}" for key, value in DEFAULTS.items()] if base and recipe is None else []
-    return [*own, *(changes or ())]
+def _next_folder(base: KnowledgeBase, method: str, resume: bool) -> Path:
+    """``tuning/METHOD-N`` in the knowledge base's folder: a new one, or the last where a run is resumed."""
+    home = base.folder / "tuning"
+    taken = len(list(home.glob(f"{method}-*"))) if home.is_dir() else 0
+    return home / f"{method}-{taken if resume and taken else taken + 1}"
 
 
 def _finish(

@@ -1,4 +1,4 @@
-"""A knowledge base as fine-tuning sees it: its passages, its search, and the change to a model that was promoted.
+"""A knowledge base as fine-tuning sees it: its passages, questions of them, its search, and the change to a model that was promoted.
 
 Called by ``lunheng tune embed|rerank --kb``; the rooms of fine-tuning do not know of knowledge bases.
 """
@@ -6,9 +6,10 @@ Called by ``lunheng tune embed|rerank --kb``; the rooms of fine-tuning do not kn
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from lunheng.errors import NotFoundError
+from lunheng.errors import DataError, NotFoundError
 
 if TYPE_CHECKING:
     from lunheng.evaluation.datasets import RetrievalDataset
@@ -23,20 +24,26 @@ def corpus_of(base: KnowledgeBase) -> dict[str, str]:
     Raises:
         NotFoundError: there is none.
     """
-    from lunheng.catalog import Catalog
-    from lunheng.ingest.backup import CATALOG_NAME
-    from lunheng.types import Principal
-
-    catalog = Catalog(base.folder / CATALOG_NAME)
-    try:
-        with catalog.read() as connection:
-            keys = catalog.live_keys(connection).tolist()
-            chunks = catalog.chunks_by_key(connection, keys, Principal.local())
-    finally:
-        catalog.close()
+    chunks = {chunk.text: chunk.full_text for chunk in base.chunks()}
     if not chunks:
         raise NotFoundError(f"{base.folder}: holds no passages yet; add documents with: lunheng add")
-    return {chunk.text: chunk.full_text for chunk in chunks.values()}
+    return chunks
+
+
+def questions_of(base: KnowledgeBase, output: Path, templates: bool, limit: int | None, progress: Any) -> Path:
+    """Questions of its passages, each of which the search answers, in ``output``; goes on where an earlier run stopped.
+
+    Raises:
+        DataError: there is not one.
+    """
+    from lunheng.cli.tune.data.common import writer
+    from lunheng.tuning.rag.qa import QuestionSettings, make_questions
+
+    llm = writer(base, templates)
+    written = make_questions(base.chunks(), base.search, output, QuestionSettings(), llm, limit, progress)
+    if not written.rows:
+        raise DataError(f"{base.folder}: no question could be made of its passages; see {written.rejected_file}")
+    return output
 
 
 def first_stage_of(base: KnowledgeBase) -> Callable[[str, int], Sequence[str]]:
