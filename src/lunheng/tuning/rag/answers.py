@@ -26,9 +26,8 @@ def holds_answer(passage: str, answer: str, question: str = "", share: float = H
     if len(key) <= SHORT and key in key_of(passage):
         return True
     known = set(terms(passage))
-    added = set(terms(answer, for_query=True)) - set(terms(question))
-    if not added:  # a yes or no, or the question again: its words tell nothing
-        return False
+    said = set(terms(answer, for_query=True))
+    added = said - set(terms(question)) or said  # an answer that only picks words of its question: all must be there
     if unbacked_numbers(answer, passage, question):
         return False
     return len(added & known) >= share * len(added)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lunheng.cli.tune.data import negatives, qa, raft
+from lunheng.cli.tune.data import negatives, preferences, qa, raft
 
 app = typer.Typer(no_args_is_help=True, help="Make training data.")
 
@@ -17,3 +17,4 @@ def _group() -> None:
 app.command("negatives")(negatives.negatives)
 app.command("qa")(qa.qa)
 app.command("raft")(raft.raft)
+app.command("preferences")(preferences.preferences)
