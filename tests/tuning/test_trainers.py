@@ -58,3 +58,46 @@ def test_with_prompt_tuning(tiny_model: str, tmp_path: Path) -> None:
 
     one, other = losses(tiny_model, tmp_path, prompt, False)
     assert other == pytest.approx(one, rel=1e-5)
+
+
+@pytest.mark.parametrize("prepended", [0, 5])
+def test_the_answers_likelihoods_are_trls(tiny_model: str, prepended: int) -> None:
+    import peft
+    import torch
+    from transformers import AutoModelForCausalLM
+    from trl.trainer.utils import add_fused_lm_head
+
+    from lunheng.tuning.llm.trainers import _project_less
+
+    class Trainer:
+        aux_loss_enabled = False
+        ref_model = None
+
+        class accelerator:
+            device = torch.device("cpu")
+
+    def asked(ours: bool) -> tuple[Any, float]:
+        torch.manual_seed(0)
+        base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+        add_fused_lm_head(base, outputs=("log_probs", "entropy", "mean_logits", "is_top1"))
+        model = base
+        if prepended:
+            config = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=prepended)
+            model = peft.get_peft_model(base, config)
+        if ours:
+            trainer: Any = Trainer()
+            trainer.model = model
+            _project_less(trainer)
+        ids = torch.arange(50, 80).reshape(2, 15)
+        labels = ids.clone()
+        labels[0, :6] = labels[0, 12:] = labels[1, :9] = -100
+        attention = torch.ones_like(ids)
+        attention[0, 12:] = 0
+        said = model(input_ids=ids, attention_mask=attention, labels=labels, fused_lm_head=True)
+        said.log_probs.sum().backward()
+        return said, sum(float(p.grad.norm()) for p in model.parameters() if p.grad is not None)
+
+    (one, gradient), (other, our_gradient) = asked(False), asked(True)
+    for name in ("log_probs", "entropy", "mean_logits", "is_top1", "label_mask"):
+        assert torch.allclose(one[name].float(), other[name].float(), atol=1e-5), name
+    assert our_gradient == pytest.approx(gradient, rel=1e-5)

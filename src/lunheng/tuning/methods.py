@@ -28,6 +28,10 @@ def train(recipe: Recipe, resume: bool = False, report: Report | None = None) ->
             from lunheng.tuning.llm.sft import sft
 
             return sft(recipe, resume, report)
+        case "clm":
+            from lunheng.tuning.llm.clm import clm
+
+            return clm(recipe, resume, report)
         case "reward":
             from lunheng.tuning.llm.reward import reward
 

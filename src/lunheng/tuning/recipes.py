@@ -55,6 +55,8 @@ NEEDS: Mapping[Method, Kind] = {
 }
 """The kind of example that each method learns from."""
 
+_PREPENDED: tuple[Mode, ...] = ("prefix", "prompt", "ptuning")
+
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -89,7 +91,9 @@ class DataPart:
     window: Annotated[int, Field(ge=16)] = 1024
     """Tokens of an example at the most."""
     packing: bool = False
-    """Several examples in one window, each blind to the others."""
+    """sft: several examples in one window, each blind to the others. (clm always packs.)"""
+    across_documents: bool = False
+    """clm: a document sees those before it in its window."""
     too_long: Literal["truncate", "drop", "refuse"] = "refuse"
     """What becomes of an example over the window; what is cut or dropped is counted and named."""
 
@@ -219,6 +223,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _check_parallel(self)
+        _check_data(self)
         _refuse_unused(self.preference, "preference", self.method, tuple(_PREFERENCE_KEYS))
         _check_preference(self.method, self.preference)
         _refuse_unused(self.embedding, "embedding", self.method, ("embed",))
@@ -259,6 +264,26 @@ def _check_parallel(recipe: Recipe) -> None:
         raise ValueError(
             f"training.optimiser: {recipe.training.optimiser} does not know parameters that {parallel.strategy} has "
             "shared out; take adamw, whose states are shared out too"
+        )
+
+
+def _check_data(recipe: Recipe) -> None:
+    data = recipe.data
+    if recipe.method == "clm":
+        if data.too_long != "refuse":
+            raise ValueError("data.too_long: clm fills every window and cuts nothing off; remove it")
+        if recipe.model.template is not None:
+            raise ValueError("model.template: clm learns running text, without a chat template; remove it")
+    elif data.across_documents:
+        raise ValueError(f"data.across_documents: is for clm, and the method is {recipe.method}; remove it")
+    if data.packing and recipe.method not in ("clm", "sft"):
+        raise ValueError(f"data.packing: is for sft (and clm always packs); {recipe.method} does not; remove it")
+    apart = data.packing if recipe.method != "clm" else not data.across_documents
+    if apart and recipe.parameters.mode in _PREPENDED:
+        raise ValueError(
+            f"parameters.mode: {recipe.parameters.mode} sets learnt vectors before the window, and then its examples "
+            "cannot be kept apart; "
+            + ("say data.across_documents = true" if recipe.method == "clm" else "say data.packing = false")
         )
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from lunheng.cli.common import AsJson, bar, counted, err, out, print_json
 
 if TYPE_CHECKING:
     from lunheng.tuning.data.check import Report
+    from lunheng.tuning.data.examples import Example, Problem
+    from lunheng.tuning.preflight import Look
 
 SHOWN = 20
 """Problems printed; all of them stand in --json and in the quarantine file."""
@@ -30,6 +36,13 @@ def check(
     tokenizer: Annotated[
         Path | None, typer.Option(help="A tokenizer.json, or the folder of a model; by default the embedder's counts.")
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The model to train: its tokenizer counts, and its chat template shows what is learnt."),
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(help="With --model, the chat template of a base that has none: chatml, llama3 ...")
+    ] = None,
     quarantine: Annotated[Path | None, typer.Option(help="Write the lines that are of no use to this file.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -38,22 +51,86 @@ def check(
     from lunheng.tuning.data.examples import Kind
     from lunheng.tuning.data.loading import DataSource, load, write_quarantine
 
+    if model is not None and tokenizer is not None:
+        raise typer.BadParameter("--model brings its own tokenizer", param_hint="--tokenizer")
     if kind is not None and kind not in get_args(Kind):
         raise typer.BadParameter(f"{kind!r} is not one of {', '.join(get_args(Kind))}", param_hint="--kind")
     with bar("reading", as_json):
         loaded = load([DataSource(path) for path in data], kind)  # type: ignore[arg-type]
         held = load([DataSource(path) for path in evaluation], kind).examples if evaluation else ()  # type: ignore[arg-type]
+    words = None if model is None else _tokenizer_of(model, template)
+    counter = _counter(tokenizer) if words is None else lambda text: len(words(text)["input_ids"])
     with bar("judging", as_json) as advance:
-        report = judge(loaded.examples, loaded.problems, loaded.digest, _counter(tokenizer), window, held, advance)
+        report = judge(loaded.examples, loaded.problems, loaded.digest, counter, window, held, advance)
+    seen: Look | None = None
+    if words is not None:
+        with bar("rendering", as_json):
+            seen = _look(words, loaded.examples, window)
+        report = dataclasses.replace(report, problems=_both(report.problems, seen.problems))
     if quarantine is not None:
         count = write_quarantine(report.problems, quarantine)
         err.print(f"{counted(count, 'line')} written to {quarantine}", markup=False)
     if as_json:
-        print_json({**_summary(report), "problems": report.problems})
+        rendered = {} if seen is None else {"tokens": seen.tokens, "learnt": seen.learnt, "shown": seen.shown}
+        print_json({**_summary(report), **rendered, "problems": report.problems})
     else:
+        if seen is not None:
+            _show_mask(seen)
         _show(report)
     if report.fatal:
         raise typer.Exit(1)
+
+
+def _tokenizer_of(model: str, template: str | None):  # type: ignore[no-untyped-def]
+    """The tokenizer of the model to train, with its chat template or the one that is named."""
+    from lunheng.errors import MissingExtraError
+    from lunheng.tuning.bases import base_folder, hub_offline
+    from lunheng.tuning.templates import apply_template
+
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise MissingExtraError("transformers", "tune") from error
+    folder = base_folder(model)
+    with hub_offline():
+        words = AutoTokenizer.from_pretrained(folder)
+    if words.chat_template or template is not None:
+        apply_template(words, template)
+    return words
+
+
+def _look(words: Any, examples: Sequence[Example], window: int | None) -> Look:
+    """What a run would learn of ``examples``, whichever of them a chat template renders."""
+    from lunheng.tuning.data.examples import Conversation, Judged, Preference
+    from lunheng.tuning.preflight import look
+    from lunheng.tuning.templates import apply_template
+
+    if not words.chat_template and any(isinstance(e, Conversation | Judged | Preference) for e in examples):
+        apply_template(words, None)  # says which template can be named
+    return look(words, examples, window if window is not None else sys.maxsize)
+
+
+def _both(known: Sequence[Problem], rendered: Sequence[Problem]) -> tuple[Problem, ...]:
+    """All problems in the order of the data; what rendering knows of a length stands for what counting guessed."""
+    told = {p.origin for p in rendered if p.kind in ("truncated", "prompt too long", "same answers")}
+    kept = [p for p in known if not (p.kind == "too long" and p.origin in told)]
+    return tuple(sorted((*kept, *rendered), key=lambda p: (p.origin.source, p.origin.line)))
+
+
+def _show_mask(seen: Look) -> None:
+    """The first examples in two colours: what is given, and what is learnt."""
+    for shown in seen.shown:
+        where = f"{Path(shown.origin.source).name}:{shown.origin.line}"
+        out.print(f"[bold]{where}[/] {shown.part}")
+        line = Text()
+        for text, learnt in shown.runs:
+            line.append(text, style="green" if learnt else "dim")
+        out.print(line)
+    if seen.tokens:
+        out.print(
+            f"[green]learnt[/] {seen.learnt:,} of {seen.tokens:,} tokens ({seen.learnt / seen.tokens:.0%}), "
+            "[dim]the rest is given[/]"
+        )
 
 
 def _counter(tokenizer: Path | None):  # type: ignore[no-untyped-def]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 import transformers
 import trl
+from trl.trainer.utils import FusedCausalLMOutput
 
 from lunheng.tuning.modes import CHANGES_BASE
 from lunheng.tuning.recipes import PreferencePart, Recipe
@@ -57,6 +59,10 @@ class ConversationTrainer(trl.SFTTrainer):  # type: ignore[misc]
 class TextTrainer(transformers.Trainer):  # type: ignore[misc]
     """Continued pre-training."""
 
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+        # With a cache, transformers does not look where positions begin anew, and documents would see each other.
+        return super().compute_loss(model, {**inputs, "use_cache": False}, *args, **options)
+
     def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
         """The loss, and the perplexity that it comes to."""
         found = super().evaluate(*args, **options)
@@ -88,12 +94,14 @@ class PairTrainer(trl.DPOTrainer):  # type: ignore[misc]
     def __init__(self, *args: Any, reference_free: bool = False, **options: Any) -> None:
         self._free = reference_free
         super().__init__(*args, **options)
+        _project_less(self)
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         return dataset
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         if not self._free:
+            _project_less(self)
             return super()._precompute_ref_logps(dataset, name, batch_size)
         nothing = [0.0] * len(dataset)
         return dataset.add_column("ref_chosen_logps", nothing).add_column("ref_rejected_logps", nothing)
@@ -119,8 +127,16 @@ class PairTrainer(trl.DPOTrainer):  # type: ignore[misc]
 class ThumbTrainer(trl.KTOTrainer):  # type: ignore[misc]
     """Kahneman-Tversky optimisation over columns of token ids: prompt_ids, completion_ids, KL_completion_ids, label."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        _project_less(self)
+
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         return dataset
+
+    def _precompute_ref_logps(self, *args: Any) -> Any:
+        _project_less(self)
+        return super()._precompute_ref_logps(*args)
 
     def prediction_step(self, model: Any, inputs: Any, *args: Any, **options: Any) -> Any:
         with _seen(self) as seen:
@@ -189,6 +205,41 @@ def quiet() -> Iterator[None]:
             os.environ["TQDM_DISABLE"] = before
         if shown:
             datasets.enable_progress_bars()
+
+
+def _project_less(trainer: Any) -> None:
+    """Without an accelerator, project only the answers' positions onto the vocabulary (as ``ConversationTrainer``)."""
+    if trainer.accelerator.device.type != "cpu" or trainer.aux_loss_enabled:
+        return
+    for model in (trainer.model, trainer.ref_model):
+        if model is not None:
+            whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+            whole.forward = types.MethodType(_scored, whole)
+
+
+def _scored(self: Any, *args: Any, fused_lm_head: bool = False, labels: Any = None, **options: Any) -> Any:
+    """A language model's forward, with what TRL's fused head gives where that is asked for."""
+    if not fused_lm_head:
+        return type(self).forward(self, *args, **options, **({} if labels is None else {"labels": labels}))
+    following = labels[:, 1:]
+    places = (following != IGNORED).any(0).nonzero().flatten()
+    # Counted from the end: prompt tuning puts tokens of its own in front.
+    options |= {"use_cache": False, "logits_to_keep": places - labels.shape[1]}
+    logits = type(self).forward(self, *args, **options).logits.float()
+    wanted = following[:, places]
+    mask = wanted != IGNORED
+    said = logits.log_softmax(-1)
+    with torch.no_grad():
+        # Only for the log: what it costs in memory is given back at once.
+        entropy = -(said.exp() * said).sum(-1)
+        about = {"entropy": entropy, "mean_logits": logits.mean(-1), "is_top1": (logits.argmax(-1) == wanted).float()}
+    about["log_probs"] = said.gather(-1, wanted.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    spread = {
+        name: torch.zeros(following.shape, dtype=value.dtype).index_copy(1, places, value.masked_fill(~mask, 0))
+        for name, value in about.items()
+    }
+    spread["is_top1"] = spread["is_top1"].bool()
+    return FusedCausalLMOutput(**spread, label_mask=following != IGNORED)
 
 
 @contextmanager
