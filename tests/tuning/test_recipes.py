@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +60,14 @@ def test_no_file_and_no_toml(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("= 3")
     with pytest.raises(ConfigError, match="not TOML"):
         load_recipe(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize("language", ["", ".zh"])
+def test_the_guides_recipes_are_recipes(tmp_path: Path, language: str) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / f"tuning{language}.md").read_text(encoding="utf-8")
+    found = re.findall(r"^```toml\n# (\w+)\.toml\n(.*?)^```$", text, re.M | re.S)
+    assert {"clm", "dpo", "kto", "reward"} <= {name for name, _ in found}
+    for name, recipe in found:
+        path = tmp_path / f"{name}.toml"
+        path.write_text(recipe, encoding="utf-8")
+        assert load_recipe(path).method == name
