@@ -99,8 +99,15 @@ def _base_of(path: Path, manifest: Manifest | None) -> str:
 
 
 def open_tokenizer(model: TrainedModel) -> Any:
-    """Its tokenizer, chat template included: the adapter's own where it was saved with one."""
-    from transformers import AutoTokenizer
+    """Its tokenizer, chat template included: the adapter's own where it was saved with one.
+
+    Raises:
+        MissingExtraError: the extra ``tune`` is not installed.
+    """
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise MissingExtraError("transformers", "tune") from error
 
     here = (model.folder / "tokenizer_config.json").is_file()
     with hub_offline():

@@ -83,17 +83,10 @@ def check(
 
 def _tokenizer_of(model: str, template: str | None):  # type: ignore[no-untyped-def]
     """The tokenizer of the model to train, with its chat template or the one that is named."""
-    from lunheng.errors import MissingExtraError
-    from lunheng.tuning.bases import base_folder, hub_offline
     from lunheng.tuning.templates import apply_template
+    from lunheng.tuning.trained import find_trained, open_tokenizer
 
-    try:
-        from transformers import AutoTokenizer
-    except ImportError as error:
-        raise MissingExtraError("transformers", "tune") from error
-    folder = base_folder(model)
-    with hub_offline():
-        words = AutoTokenizer.from_pretrained(folder)
+    words = open_tokenizer(find_trained(model))
     if words.chat_template or template is not None:
         apply_template(words, template)
     return words
