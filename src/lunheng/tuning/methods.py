@@ -60,5 +60,9 @@ def train(recipe: Recipe, resume: bool = False, report: Report | None = None) ->
             from lunheng.tuning.llm.rloo import rloo
 
             return rloo(recipe, resume, report)
+        case "ppo":
+            from lunheng.tuning.llm.ppo import ppo
+
+            return ppo(recipe, resume, report)
         case other:
             raise ConfigError(f"method: {other} is not built yet")

@@ -69,6 +69,7 @@ def train_by_groups(
     )
     _settle_reference(model, off)
     _keep_order(trainer, reward.samples)
+    _log_by_our_names(trainer)
     measure_greedily(trainer, tokenizer, task)
     return run.train(trainer, bounded=False)
 
@@ -84,6 +85,33 @@ def _settle_reference(model: Any, off: bool | None) -> None:
         model.delete_adapter("ref")
     else:
         model.save_pretrained = functools.partial(model.save_pretrained, selected_adapters=["default"])
+
+
+_NAMES = {
+    "reward": "reward",
+    "reward_std": "reward_spread",
+    "frac_reward_zero_std": "groups_without_spread",
+    "kl": "kl",
+    "entropy": "entropy",
+    "completions/mean_length": "completion_tokens",
+    "completions/clipped_ratio": "cut_off",
+}
+"""What is kept of TRL's metrics, by the names of ``ppo_trainer`` where it has them; the others are of no use here: clip
+ratios of probabilities that have not moved yet, lengths six times over."""
+
+
+def _log_by_our_names(trainer: Any) -> None:
+    log = trainer.log
+
+    def renamed(logs: dict[str, float], start_time: float | None = None) -> None:
+        metrics = trainer._metrics["train" if trainer.model.training else "eval"]
+        names = _NAMES | {f"rewards/{name}/mean": f"reward_{name}" for name in trainer.reward_func_names}
+        kept = {names[name]: values for name, values in metrics.items() if name in names}
+        metrics.clear()
+        metrics.update(kept)
+        log(logs, start_time)
+
+    trainer.log = renamed
 
 
 def _rows(prompts: Sequence[Any], task: Task) -> Any:

@@ -139,7 +139,8 @@ def still(model: Any) -> Iterator[None]:
 
 
 def measure(model: Any, tokenizer: Any, task: Task) -> dict[str, float]:
-    """Means over the held-out prompts: the reward, each part of it, the completions' length, and how many end.
+    """Means over the held-out prompts: the reward, each part of it, the completions' length, and the share
+    that does not end by itself.
 
     The names begin with ``eval_``, as transformers' own.
     """
@@ -151,7 +152,7 @@ def measure(model: Any, tokenizer: Any, task: Task) -> dict[str, float]:
         "reward": task.judge.total(scores),
         **{f"reward_{name}": values for name, values in scores.items() if len(scores) > 1},
         "completion_tokens": [float(len(ids)) for ids in written],
-        "ended": [float(ids[-1] == tokenizer.eos_token_id) for ids in written],
+        "cut_off": [float(ids[-1] != tokenizer.eos_token_id) for ids in written],
     }
     return {f"eval_{name}": sum(values) / len(values) for name, values in columns.items()}
 
