@@ -28,7 +28,10 @@ QUESTIONS: tuple[tuple[str, tuple[Message, ...]], ...] = (
 )
 """With and without a system message, and a conversation of several turns: each is another part of a template."""
 LIKELIEST = 20
-"""Tokens compared at each place: the reference's likeliest."""
+"""Tokens compared at each place, at the most: the reference's likeliest."""
+UNLIKELY = 7.0
+"""Nats below the likeliest token, a thousandth of its probability: what is less likely is not compared, since a model
+that is sure gives the rest of its vocabulary numbers that no one will ever see and any rounding moves."""
 KEPT = 200
 """Tokens whose log-probability is kept at each place."""
 ANSWER_TOKENS = 12
@@ -48,7 +51,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far one reading is from another, over the reference's likeliest tokens."""
+    """How far one reading is from another, over the reference's likely tokens."""
 
     largest: float
     mean: float
@@ -112,6 +115,7 @@ def compare(reference: Reading, other: Reading) -> Difference:
         if reference.answer[:at] != other.answer[:at]:
             break
         likeliest = sorted(here, key=lambda token: -here[token])[:LIKELIEST]
+        likeliest = [token for token in likeliest if here[token] >= here[likeliest[0]] - UNLIKELY]
         # What the other does not list is no likelier than the last that it lists: the difference is at least that.
         floor = min(there.values())
         differences += [abs(here[token] - there.get(token, min(floor, here[token]))) for token in likeliest]
