@@ -8,7 +8,7 @@ TORCH ?= torch==2.13.0
 MODELS_DEMO := multilingual-e5-small $(if $(SMALL),qwen2.5-coder-0.5b-instruct,qwen2.5-coder-1.5b-instruct)
 MODELS_TEST := multilingual-e5-small qwen2.5-coder-0.5b-instruct smollm2-135m-instruct
 
-.PHONY: demo test lint pytest fuzz bench-retrieval bench-answers bench-peers bench-indexes bench-parsing docs clean
+.PHONY: demo test lint pytest fuzz bench-retrieval bench-answers bench-peers bench-indexes bench-parsing bench-tuning docs clean
 
 demo: $(VENV)/.installed ## install, fetch the models, index examples/handbook, ask four questions
 	@for model in $(MODELS_DEMO); do $(BIN)/lunheng models pull $$model || exit 1; done
@@ -47,6 +47,11 @@ bench-indexes: $(VENV)/.installed-dev ## the lexical and the vector indexes besi
 	$(BIN)/python -m pip install --quiet tantivy
 	$(BIN)/python benchmarks/lexical.py
 	$(BIN)/python benchmarks/vectors.py
+	$(BIN)/python benchmarks/assemble.py
+
+bench-tuning: $(VENV)/.installed-dev ## an embedder and a reranker fine-tuned here, on held-out questions
+	$(BIN)/lunheng models pull multilingual-e5-small
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python benchmarks/tuning_retrieval.py
 	$(BIN)/python benchmarks/assemble.py
 
 bench-parsing: $(VENV)/.installed-dev ## PDF beside seven other engines, and recognised pages: text, tables, headings, speed

@@ -8,10 +8,20 @@ from __future__ import annotations
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PARTS = ("retrieval", "chunking", "answers", "peers", "lexical", "vectors", "parsing", "parsing_ocr")
+PARTS = (
+    "retrieval",
+    "chunking",
+    "answers",
+    "peers",
+    "lexical",
+    "vectors",
+    "parsing",
+    "parsing_ocr",
+    "tuning_retrieval",
+)
 HEAD = """# What was measured
 
-Written by `make bench-retrieval`, `bench-answers`, `bench-peers`, `bench-indexes` and `bench-parsing`; each part names its machine,
+Written by `make bench-retrieval`, `bench-answers`, `bench-peers`, `bench-indexes`, `bench-parsing` and `bench-tuning`; each part names its machine,
 versions, configuration and data hashes, and says plainly where something else is ahead. The machines are shared and noisy: read
 the ratios, not the seconds.
 """

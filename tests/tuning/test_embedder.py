@@ -12,6 +12,7 @@ pytest.importorskip("sentence_transformers", reason="needs the extra 'tune'")
 from lunheng.errors import ConfigError, DataError
 from lunheng.evaluation.statistics import Interval
 from lunheng.models.convert.bert_weights import from_folder
+from lunheng.testing.fakes import FakeEmbedder
 from lunheng.testing.tiny_encoder import make_tiny_encoder
 from lunheng.testing.tiny_model import write_jsonl
 from lunheng.tuning.callbacks import read_log
@@ -20,7 +21,7 @@ from lunheng.tuning.embedder import Tuned, columns_of, embed
 from lunheng.tuning.encoder_parts import EmbeddingPart
 from lunheng.tuning.lift import Comparison, Lift
 from lunheng.tuning.recipes import make_recipe
-from lunheng.tuning.retrieval_sets import fit, retrieval_set, with_negatives
+from lunheng.tuning.retrieval_sets import fit, known_nearest, retrieval_set, with_negatives
 
 THINGS = ("pump", "valve", "filter", "motor", "水泵", "阀门", "滤网", "电机", "sensor", "fan", "传感器", "风扇")
 ASKED = ("how do I clean the {}", "{} 怎么清洗", "what does the {} weigh", "{} 有多重", "price of the {}", "{} 的价格")
@@ -178,6 +179,26 @@ def test_one_question_with_two_answers_is_one_question() -> None:
     found = retrieval_set("s", [triple("q", "a", "n"), triple("q", "b"), triple("r", "a")], ["z", "a"])
     assert [q.text for q in found.queries] == ["q", "r"] and [p.text for p in found.passages] == ["a", "n", "b", "z"]
     assert found.qrels == {"q0": {"p0": 1, "p1": 0, "p2": 1}, "q1": {"p0": 1}}
+
+
+def test_a_ranking_is_kept_by_embedder_and_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUNHENG_CACHE", str(tmp_path))
+
+    class Counted(FakeEmbedder):
+        calls = 0
+
+        def embed(self, texts: Any, kind: Any) -> Any:
+            Counted.calls += 1
+            return super().embed(texts, kind)
+
+    found = retrieval_set("s", [triple("q", "a"), triple("r", "b")])
+    first = known_nearest(Counted(), found, 2)
+    assert known_nearest(Counted(), found, 2) == first and Counted.calls == 2
+    known_nearest(Counted(), retrieval_set("s", [triple("q", "a"), triple("r", "c")]), 2)
+    assert Counted.calls == 4
+    for path in (tmp_path / "rankings").iterdir():
+        path.write_text("{", encoding="utf-8")
+    assert known_nearest(Counted(), found, 2) == first
 
 
 def test_graded_pairs_keep_their_grades() -> None:

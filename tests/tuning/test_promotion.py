@@ -77,12 +77,16 @@ def table(dimension: int | None) -> dict[str, Any]:
 
 @pytest.fixture
 def knowledge(base: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "kb"
     documents = tmp_path / "documents"
     documents.mkdir()
     about = [text.format(thing) for thing in THINGS for text in (OFFICIAL, *RUMOURS)]
     for n, text in enumerate([*(str(row["positive"]) for row in ROWS), *about]):
         (documents / f"{n}.txt").write_text(text, encoding="utf-8")
+    return indexed(tmp_path / "kb", documents)
+
+
+def indexed(folder: Path, documents: Path) -> Path:
+    """A knowledge base of ``documents``, with the tiny embedder."""
     defaults = Settings()
     models = defaults.models.model_copy(update={"embedder": "tiny", "llm": "none"})
     with KnowledgeBase.open(folder, defaults.model_copy(update={"models": models})) as kb:
@@ -140,6 +144,25 @@ def test_a_trained_reranker_is_promoted_and_the_knowledge_base_uses_it(knowledge
     named = defaults.model_copy(update={"models": type(defaults.models)(reranker="none", llm="none")})
     with KnowledgeBase.open(knowledge, named) as kb, pytest.raises(ConfigError, match="stands above"):
         kb.use_reranker("judge")
+
+
+def test_with_a_knowledge_base_alone_the_questions_are_asked_of_it(base: Path, tmp_path: Path) -> None:
+    guides = tmp_path / "guides"
+    guides.mkdir()
+    for n in range(4):
+        rows = "\n".join(f"| {thing} | {n + 2} kg | {10 * n} 元 |" for thing in THINGS[n::4])
+        (guides / f"{n}.md").write_text(f"| Part | Weight | 价格 |\n|---|---|---|\n{rows}\n", encoding="utf-8")
+    kb = indexed(tmp_path / "kb", guides)
+    how = settings(training__steps=2, data__window=32, data__validation_share=0.3, embedding__negatives=0)
+    made = lunheng("tune", "embed", "--kb", str(kb), "--templates", "--model", "tiny", *how)
+    asked = (kb / "tuning" / "embed-1" / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    examples = made["examples"]
+    assert len(asked) == examples["trained"] + examples["held_out"] > 4
+    assert made["lift"]["held_out"]["questions"] == examples["held_out"] and made["promoted"] is None
+    recipe = (kb / "tuning" / "embed-1" / "recipe.toml").read_text(encoding="utf-8")
+    assert 'group = "chunk_id"' in recipe, "of four documents, holding out by document would leave too little"
+    result = CliRunner().invoke(app, ["tune", "embed", "--data", "x.jsonl", "-o", "out", "--limit", "3"])
+    assert result.exit_code == 2 and "--limit" in result.output
 
 
 def test_names_are_not_taken_twice(base: Path, tmp_path: Path) -> None:

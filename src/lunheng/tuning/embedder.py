@@ -20,6 +20,7 @@ from lunheng.errors import ConfigError, ModelError
 from lunheng.evaluation.datasets import RetrievalDataset, load_dataset
 from lunheng.evaluation.runner import RetrievalReport, evaluate_rankings
 from lunheng.models import load_embedder
+from lunheng.models.progress import sha256_of
 from lunheng.protocols import Embedder, Vectors
 from lunheng.tuning.arguments import arguments
 from lunheng.tuning.bases import hub_offline
@@ -28,11 +29,11 @@ from lunheng.tuning.encoder_parts import EmbeddingPart
 from lunheng.tuning.encoders import Encoder, find_encoder
 from lunheng.tuning.lift import Lift, compare
 from lunheng.tuning.recipes import Recipe
-from lunheng.tuning.retrieval_sets import DEPTH, Corpus, material, nearest
+from lunheng.tuning.retrieval_sets import DEPTH, Corpus, known_nearest, material, nearest
 from lunheng.tuning.run import Trained, begin
 from lunheng.tuning.served import SERVED, Form, device, open_embedder, serve_embedder
 from lunheng.tuning.validation import BEST, evaluator, freeze_words
-from lunheng.types import EmbedKind
+from lunheng.types import EmbedKind, content_id
 
 if TYPE_CHECKING:
     from lunheng.tuning.callbacks import Report
@@ -87,7 +88,7 @@ def measure_lift(
     """Two embedders on the same questions over the same passages."""
 
     def both(dataset: RetrievalDataset) -> tuple[RetrievalReport, RetrievalReport]:
-        old, new = (nearest(embedder, dataset, DEPTH) for embedder in (before, after))
+        old, new = known_nearest(before, dataset, DEPTH), nearest(after, dataset, DEPTH)
         return (
             evaluate_rankings(lambda q: old[q.id], dataset, DEPTH),
             evaluate_rankings(lambda q: new[q.id], dataset, DEPTH),
@@ -204,8 +205,21 @@ def _untrained(encoder: Encoder, window: int, prefixes: tuple[str, str]) -> Embe
     from lunheng.models.embedders.sentence_transformers import SentenceTransformersEmbedder
 
     return SentenceTransformersEmbedder(
-        Path(encoder.folder), window=window, identity="untrained", query_prefix=prefixes[0], passage_prefix=prefixes[1]
+        Path(encoder.folder),
+        window=window,
+        identity=_identity(encoder),
+        query_prefix=prefixes[0],
+        passage_prefix=prefixes[1],
     )
+
+
+def _identity(encoder: Encoder) -> str:
+    """What the weights are: rankings are kept by it."""
+    folder = Path(encoder.folder)
+    if (folder / "model.safetensors").is_file():
+        return sha256_of(folder / "model.safetensors")
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return content_id(*(f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files))
 
 
 class _Plain:

@@ -28,7 +28,7 @@ from lunheng.tuning.encoder_parts import RerankingPart
 from lunheng.tuning.encoders import find_encoder
 from lunheng.tuning.lift import METRIC, Comparison, Lift, compare
 from lunheng.tuning.recipes import Recipe
-from lunheng.tuning.retrieval_sets import DEPTH, Candidates, Corpus, material, nearest
+from lunheng.tuning.retrieval_sets import DEPTH, Candidates, Corpus, known_nearest, material
 from lunheng.tuning.run import Trained, begin
 from lunheng.tuning.served import SERVED, Form, device, open_reranker, serve_reranker
 from lunheng.tuning.validation import BEST, evaluator, freeze_words
@@ -126,7 +126,7 @@ def _compare(
 def _candidates(dataset: RetrievalDataset, count: int, name: str, search: Search | None) -> Candidates:
     """Ids of each question's candidates, best first."""
     if search is None:
-        return nearest(load_embedder(ModelSettings(embedder=name)), dataset, count)
+        return known_nearest(load_embedder(ModelSettings(embedder=name)), dataset, count)
     ids = {p.full_text: p.id for p in dataset.passages}
     return {q.id: [ids[text] for text in search(q.text, count) if text in ids] for q in dataset.queries}
 

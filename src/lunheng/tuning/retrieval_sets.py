@@ -5,6 +5,9 @@ Called by ``embedder`` and ``reranker``.
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from lunheng.config import cache_dir
 from lunheng.errors import DataError
 from lunheng.evaluation.datasets import Passage, Query, RetrievalDataset
-from lunheng.protocols import Vectors
+from lunheng.protocols import Embedder, Vectors
 from lunheng.tuning.data.examples import Example, Problem, Triple
 from lunheng.tuning.data.splitting import split
 from lunheng.types import EmbedKind, content_id
@@ -71,7 +75,11 @@ def material(
     data, seed = run.recipe.data, run.recipe.training.seed
     held = _as_read(run.held, corpus)
     if not held:
-        raise DataError("nothing is held out, so that no lift could be told: set data.validation_share above 0")
+        groups = {t.group or t.query for t in run.training if isinstance(t, Triple)}
+        cause = (
+            f"all {len(run.training):,} examples are of one group" if len(groups) == 1 else "data.validation_share is 0"
+        )
+        raise DataError(f"nothing is held out, so that no lift could be told: {cause}; see data.evaluation too")
     learnt = _as_read(run.training, corpus)
     fitted = fit(tokenizer, learnt, window, data.too_long, prefixes)
     run.problems += fitted.problems
@@ -83,11 +91,13 @@ def material(
     if drawn:
         run.warnings.append(f"{drawn:,} negatives were drawn at random: the data has fewer than {negatives} a question")
     chosen = [t for t in validation if isinstance(t, Triple)] or rows
-    if prefixes is None:  # a reranker is measured on each question's own passages
+    questions = VALIDATION_QUESTIONS
+    if prefixes is None:  # a reranker reads each question with each of its own passages
+        questions = VALIDATION_PASSAGES // DEPTH
         chosen, _ = with_negatives(chosen, max(negatives, DEPTH - 1), seed, rows)
     texts = [text for t in (*learnt, *held) for text in (t.positive, *t.negatives)]
     held_out = retrieval_set("held-out", held, [*texts, *corpus.values()])
-    return Material(tuple(rows), validation_set(chosen, rows, seed), held_out)
+    return Material(tuple(rows), validation_set(chosen, rows, seed, questions), held_out)
 
 
 def _as_read(examples: Iterable[Example], corpus: Corpus) -> list[Triple]:
@@ -212,11 +222,11 @@ def retrieval_set(name: str, triples: Iterable[Triple], corpus: Iterable[str] = 
     )
 
 
-def validation_set(triples: Sequence[Triple], others: Sequence[Triple], seed: int) -> RetrievalDataset:
-    """A small set of ``triples``' questions, with passages of ``others`` between theirs."""
+def validation_set(triples: Sequence[Triple], others: Sequence[Triple], seed: int, questions: int) -> RetrievalDataset:
+    """A small set of so many of ``triples``' questions at the most, with passages of ``others`` between theirs."""
     chance = random.Random(seed)
     asked = sorted({t.query for t in triples})
-    chosen = set(chance.sample(asked, min(VALIDATION_QUESTIONS, len(asked))))
+    chosen = set(chance.sample(asked, min(questions, len(asked))))
     mine = [t for t in triples if t.query in chosen]
     own = {text for t in mine for text in (t.positive, *t.negatives)}
     pool = sorted({t.positive for t in (*triples, *others)} - own)
@@ -232,6 +242,22 @@ class Embeds(Protocol):
     """What is asked of an embedder here."""
 
     def embed(self, texts: Sequence[str], kind: EmbedKind) -> Vectors: ...
+
+
+def known_nearest(embedder: Embedder, dataset: RetrievalDataset, count: int) -> dict[str, list[str]]:
+    """``nearest``, kept in the cache by the embedder and the set: what is trained anew and anew is trained from one."""
+    named = content_id(embedder.fingerprint, dataset.digest, str(count))
+    path = cache_dir() / "rankings" / f"{named[:24]}.json"
+    if path.is_file():
+        with contextlib.suppress(ValueError):  # cut off by a full disk or a kill: it is made again
+            known: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+            return known
+    found = nearest(embedder, dataset, count)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    making = path.with_suffix(f".{os.getpid()}.part")
+    making.write_text(json.dumps(found), encoding="utf-8")
+    making.replace(path)
+    return found
 
 
 def nearest(embedder: Embeds, dataset: RetrievalDataset, count: int) -> dict[str, list[str]]:

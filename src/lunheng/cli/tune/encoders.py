@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
-from lunheng.cli.common import AsJson, bar, err, opened, out, print_json
+from lunheng.cli.common import AsJson, bar, counted, err, opened, out, print_json
 from lunheng.cli.tune.data.common import Templates
 from lunheng.cli.tune.knowledge import corpus_of, first_stage_of, put_to_use, questions_of
 from lunheng.cli.tune.train import STOPPED, Changes, Data, Model, Output, RecipeFile, Resume, resolve, show, summary
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 REFUSED = 3
 """Exit code of a promotion that was asked for and refused."""
+FEW_DOCUMENTS = 5
+"""Below so many, holding out whole documents would leave too little to learn from, or nothing."""
 QUESTIONS = "questions.jsonl"
 """In the run's folder, where they were asked of the knowledge base."""
 DEFAULTS = {
@@ -147,6 +149,15 @@ def _recipe(
     if asks:
         with bar("asking", as_json) as advance:
             data = [questions_of(base, output / QUESTIONS, templates, limit, advance)]
+    documents = base.status()["documents"]
+    if asks and documents < FEW_DOCUMENTS:
+        err.print(
+            f"[yellow]note[/]: {counted(documents, 'document')}: questions are held out by passage, not by document"
+        )
+        by_passage = (
+            f'[{{path = {json.dumps(str((output / QUESTIONS).absolute()))}, columns = {{group = "chunk_id"}}}}]'
+        )
+        given = replace(given, changes=[f"data.train={by_passage}", *(given.changes or ())])
     defaults = [f"{key}={json.dumps(value)}" for key, value in DEFAULTS.items()]
     model = given.model or base.status()["embedder"]
     return resolve(method, None, model, data, output, [*defaults, *(given.changes or ())])
