@@ -135,7 +135,10 @@ def _mine(
             return
         reranker = load_reranker(settings.models, embedder)
         if reranker is None:
-            raise typer.BadParameter("models.reranker is none: set it, or take cosine", param_hint="--scorer")
+            raise typer.BadParameter(
+                "no reranker is configured: take cosine, or set models.reranker, as LUNHENG_MODELS__RERANKER=late-interaction",
+                param_hint="--scorer",
+            )
         yield _Mine(searches, reranker.score, reranker.fingerprint)
 
 
