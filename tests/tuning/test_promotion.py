@@ -146,12 +146,15 @@ def test_a_trained_reranker_is_promoted_and_the_knowledge_base_uses_it(knowledge
         kb.use_reranker("judge")
 
 
-def test_with_a_knowledge_base_alone_the_questions_are_asked_of_it(base: Path, tmp_path: Path) -> None:
+def test_with_a_knowledge_base_alone_the_questions_are_asked_of_it(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     guides = tmp_path / "guides"
     guides.mkdir()
-    for n in range(4):
-        rows = "\n".join(f"| {thing} | {n + 2} kg | {10 * n} 元 |" for thing in THINGS[n::4])
-        (guides / f"{n}.md").write_text(f"| Part | Weight | 价格 |\n|---|---|---|\n{rows}\n", encoding="utf-8")
+    for n, thing in enumerate(THINGS):
+        page = f"| Part | Weight | 价格 |\n|---|---|---|\n| {thing} | {n + 2} kg | {10 * n} 元 |\n"
+        (guides / f"{n}.md").write_text(page, encoding="utf-8")
+    monkeypatch.setattr("lunheng.cli.tune.encoders.FEW_DOCUMENTS", 20)
     kb = indexed(tmp_path / "kb", guides)
     how = settings(training__steps=2, data__window=32, data__validation_share=0.3, embedding__negatives=0)
     made = lunheng("tune", "embed", "--kb", str(kb), "--templates", "--model", "tiny", *how)
@@ -160,7 +163,7 @@ def test_with_a_knowledge_base_alone_the_questions_are_asked_of_it(base: Path, t
     assert len(asked) == examples["trained"] + examples["held_out"] > 4
     assert made["lift"]["held_out"]["questions"] == examples["held_out"] and made["promoted"] is None
     recipe = (kb / "tuning" / "embed-1" / "recipe.toml").read_text(encoding="utf-8")
-    assert 'group = "chunk_id"' in recipe, "of four documents, holding out by document would leave too little"
+    assert 'group = "chunk_id"' in recipe, "of few documents, holding out by document would leave too little"
     result = CliRunner().invoke(app, ["tune", "embed", "--data", "x.jsonl", "-o", "out", "--limit", "3"])
     assert result.exit_code == 2 and "--limit" in result.output
 
