@@ -1,4 +1,4 @@
-"""``lunheng eval retrieval DIR`` and ``lunheng eval chunking DIR``"""
+"""``lunheng eval retrieval DIR`` and ``lunheng eval chunking DIR``; ``eval model`` stands in a file of its own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 from rich.table import Column, Table
 
+from lunheng.cli import evaluate_model
 from lunheng.cli.common import AsJson, bar, counted, err, ingest_progress, out, print_json
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lunheng.types import Document, Hit
 
 app = typer.Typer(no_args_is_help=True, help="Measure quality.")
+app.command("model")(evaluate_model.model)
 
 
 @app.callback()

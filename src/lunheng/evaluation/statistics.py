@@ -6,10 +6,14 @@ both are seeded, so that a report can be made again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
+Pool = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""From totals, (..., k), to the measure of each, (...)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +64,65 @@ def paired_test(a: Sequence[float], b: Sequence[float], samples: int = 10_000, s
     for start in range(0, samples, 500):  # in blocks: 500 x queries signs at a time
         signs = rng.integers(0, 2, (min(500, samples - start), difference.size), dtype=np.int8) * 2 - 1
         extreme += int((np.abs(signs @ difference) >= observed - 1e-12).sum())
+    return (extreme + 1) / (samples + 1)
+
+
+def pooled_interval(
+    rows: NDArray[np.float64], of: Pool, level: float = 0.95, samples: int = 2_000, seed: int = 0
+) -> Interval:
+    """``bootstrap_interval`` of a measure over a whole set that is no mean, as perplexity or BLEU.
+
+    Args:
+        rows: (items, k), what each item adds to the totals.
+        of: from the totals to the measure.
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    if not len(rows):
+        raise ValueError("no scores: a measure needs at least one item")
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=samples)
+    low, high = np.quantile(of(draws @ rows), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(of(rows.sum(axis=0))), float(low), float(high))
+
+
+def pooled_difference(
+    a: NDArray[np.float64], b: NDArray[np.float64], of: Pool, level: float = 0.95, samples: int = 2_000, seed: int = 0
+) -> Interval:
+    """The paired bootstrap of ``of(a) - of(b)``: both systems on the same drawn items.
+
+    Raises:
+        ValueError: when the lengths differ or are zero.
+    """
+    if len(a) != len(b) or not len(a):
+        raise ValueError(f"paired scores of the same items are needed, got {len(a)} and {len(b)}")
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(len(a), np.full(len(a), 1 / len(a)), size=samples)
+    low, high = np.quantile(of(draws @ a) - of(draws @ b), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(of(a.sum(axis=0)) - of(b.sum(axis=0))), float(low), float(high))
+
+
+def pooled_test(
+    a: NDArray[np.float64], b: NDArray[np.float64], of: Pool, samples: int = 10_000, seed: int = 0
+) -> float:
+    """``paired_test`` of a measure over a whole set: items change sides at random (Riezler & Maxwell 2005).
+
+    Raises:
+        ValueError: when the lengths differ or are zero.
+    """
+    if len(a) != len(b) or not len(a):
+        raise ValueError(f"paired scores of the same items are needed, got {len(a)} and {len(b)}")
+    differ = (a != b).any(axis=1)
+    if not differ.any():
+        return 1.0
+    total, gap = (a + b).sum(axis=0), (a - b)[differ]
+    rng = np.random.default_rng(seed)
+    observed = abs(float(of(a.sum(axis=0)) - of(b.sum(axis=0))))
+    extreme = 0
+    for start in range(0, samples, 500):
+        signs = rng.integers(0, 2, (min(500, samples - start), len(gap)), dtype=np.int8) * 2 - 1
+        swapped = signs @ gap + (a - b)[~differ].sum(axis=0)
+        difference = of((total + swapped) / 2) - of((total - swapped) / 2)
+        extreme += int((np.abs(difference) >= observed - 1e-12).sum())
     return (extreme + 1) / (samples + 1)

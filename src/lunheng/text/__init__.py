@@ -6,7 +6,7 @@ Pure functions over strings; nothing here knows of documents, models or indexes.
 from lunheng.text.keywords import extract_keywords
 from lunheng.text.language import detect_language, han_share
 from lunheng.text.normalise import normalise, simplify
-from lunheng.text.segmentation import terms
+from lunheng.text.segmentation import terms, words
 from lunheng.text.sentences import split_sentences
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "simplify",
     "split_sentences",
     "terms",
+    "words",
 ]

@@ -65,6 +65,25 @@ def terms(text: str, for_query: bool = False) -> list[str]:
     return found
 
 
+def words(text: str) -> list[str]:
+    """The words of ``text`` in order, each once where it stands: what ROUGE compares. Case and width do not count.
+
+    Chinese gives its dictionary words; other words, numbers and codes stay whole and are not stemmed.
+    """
+    import rjieba
+
+    found: list[str] = []
+    for match in _TOKEN.finditer(simplify(text)):
+        token = match.group()
+        if match.lastgroup == "han":
+            found += rjieba.cut(token, False)
+        elif match.lastgroup == "unspaced":
+            found += list(token)
+        else:
+            found.append(token.casefold())
+    return found
+
+
 def _expand(kind: str | None, token: str, for_query: bool) -> list[str]:
     if kind == "han":
         return _han_terms(token, for_query)
