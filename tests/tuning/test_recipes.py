@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,39 @@ def test_the_guides_recipes_are_recipes(tmp_path: Path, language: str) -> None:
         path = tmp_path / f"{name}.toml"
         path.write_text(recipe, encoding="utf-8")
         assert load_recipe(path).method == name
+
+
+@pytest.mark.parametrize("page", ["tuning.md", "tuning.zh.md"])
+def test_the_recipes_of_the_guide(page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
+    recipes = [b for b in re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) if "\nmethod = " in b]
+    assert {make_recipe(tomllib.loads(block)).method for block in recipes} >= {"embed", "grpo", "ppo"}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"reward": {}}, "grpo needs a reward"),
+        ({"reward": {"functions": ["valid_json"], "weights": [1, 2]}}, "2 weights for 1 rewards"),
+        ({"reward": {"functions": ["same_language"], "schema": "a.json"}}, "only valid_json reads it"),
+        ({"training": {"batch": 6}}, "no multiple of reward.samples, 4"),
+        ({"reward": {"model": "r", "samples": 1}}, "take 2 or more"),
+        ({"ppo": {"clip": 0.1}}, r"\[ppo\] is for ppo"),
+        ({"parameters": {"mode": "adalora"}}, "which AdaLoRA does not allow"),
+        ({"parameters": {"dropout": 0.1}}, "noise in both"),
+        ({"data": {"train": "a", "too_long": "truncate"}}, 'take "drop" or "refuse"'),
+        ({"method": "ppo", "ppo": {"epoch": 2}}, "did you mean epochs"),
+        ({"method": "ppo", "parallel": {"devices": 2, "strategy": "ddp"}}, "ppo runs in one process"),
+        ({"method": "sft"}, r"\[reward\] is for ppo, rloo, grpo"),
+    ],
+)
+def test_what_reinforcement_learning_refuses(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        make_recipe({**LEAST, "method": "grpo", "reward": {"functions": ["exact_answer"]}, **change})
+
+
+def test_the_paths_of_a_reward_are_the_recipes(tmp_path: Path) -> None:
+    reward = {"functions": ["valid_json"], "model": "runs/reward", "schema": "answer.json"}
+    made = make_recipe({**LEAST, "method": "rloo", "reward": reward}, tmp_path)
+    assert made.reward is not None and made.reward.schema == tmp_path / "answer.json"
+    assert made.reward.model == str(tmp_path / "runs/reward")

@@ -105,8 +105,6 @@ def check_reward(recipe: Recipe, reward: RewardPart | None) -> None:
             f"parameters.mode: {recipe.method} keeps a second adapter as the reference, which AdaLoRA does not allow; "
             "take lora or qlora, or the method ppo"
         )
-    if recipe.data.packing:
-        raise ValueError(f"data.packing: {recipe.method} writes its own completions; there is nothing to pack")
     if recipe.parameters.dropout:
         raise ValueError(
             f"parameters.dropout: {recipe.method} compares probabilities before and after a step, and dropout would be "

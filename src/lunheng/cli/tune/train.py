@@ -22,7 +22,7 @@ ABOUT: dict[Method, str] = {
     "reward": "Train a reward model on pairs of a better and a worse answer.",
     "dpo": "Prefer the better of two answers (direct preference optimisation).",
     "kto": "Learn from single thumbs up and down (Kahneman-Tversky optimisation).",
-    "ppo": "Reinforcement learning against a reward model (proximal policy optimisation).",
+    "ppo": "Reinforcement learning from a reward model, or functions (proximal policy optimisation).",
     "rloo": "Reinforcement learning, leave-one-out: from reward functions or a reward model.",
     "grpo": "Reinforcement learning, relative to a group: from reward functions or a reward model.",
 }
