@@ -41,12 +41,12 @@ RERANKED = 200
 RECIPES: dict[str, dict[str, Any]] = {
     "embed": {
         "data": {"window": 112, "too_long": "truncate", "validation_share": 0.08},
-        "training": {"batch": 16, "steps": 64, "learning_rate": 1e-4, "evaluate_steps": 32, "by_length": False},
+        "training": {"batch": 16, "steps": 128, "learning_rate": 8e-5, "evaluate_steps": 64, "by_length": False},
         "embedding": {"negatives": 1, "freeze_words": True},
     },
     "rerank": {
         "data": {"window": 112, "too_long": "truncate", "validation_share": 0.08},
-        "training": {"batch": 8, "steps": 60, "learning_rate": 1e-4, "evaluate_steps": 30, "by_length": False},
+        "training": {"batch": 8, "steps": 90, "learning_rate": 1e-4, "evaluate_steps": 45, "by_length": False},
         "reranking": {"loss": "lambda", "negatives": 3, "candidates": 10, "freeze_words": True},
     },
 }

@@ -13,6 +13,7 @@ from lunheng.errors import ConfigError, DataError
 from lunheng.evaluation.statistics import Interval
 from lunheng.models.convert.bert_weights import from_folder
 from lunheng.testing.fakes import FakeEmbedder
+from lunheng.testing.real_models import real_embedder
 from lunheng.testing.tiny_encoder import make_tiny_encoder
 from lunheng.testing.tiny_model import write_jsonl
 from lunheng.tuning.callbacks import read_log
@@ -173,6 +174,10 @@ def test_negatives_are_drawn_from_other_groups_only() -> None:
     assert made[2].negatives[0] in ("a", "b")
     with pytest.raises(DataError, match="too few passages"):
         with_negatives(rows, 3, 0)
+    fewer, _ = with_negatives(rows, 3, 0, required=False)
+    assert [len(t.negatives) for t in fewer] == [2, 1, 2]
+    spared, drawn = with_negatives(rows, 3, 0, ["s", "t", "u"])
+    assert all(len(set(t.negatives)) == 3 and t.positive not in t.negatives for t in spared) and drawn == 8
 
 
 def test_one_question_with_two_answers_is_one_question() -> None:
@@ -199,6 +204,20 @@ def test_a_ranking_is_kept_by_embedder_and_set(tmp_path: Path, monkeypatch: pyte
     for path in (tmp_path / "rankings").iterdir():
         path.write_text("{", encoding="utf-8")
     assert known_nearest(Counted(), found, 2) == first
+
+
+@pytest.mark.slow
+def test_the_default_embedder_trains_and_serves_in_int8(tmp_path: Path) -> None:
+    real_embedder()
+    given = raw(Path("multilingual-e5-small"), tmp_path, steps=2, batch=4, learning_rate=1e-5)
+    part = {"freeze_words": True, "negatives": 0}
+    tuned = embed(make_recipe({**given, "embedding": part}))
+    assert tuned.trained.manifest.status == "done" and tuned.lift is not None
+    assert (tuned.form.format, tuned.form.window, tuned.form.query_prefix) == ("onnx", 512, "query: ")
+    size = (tuned.form.folder / "model.onnx").stat().st_size
+    assert size < 90e6, "the words keep their four bits, the rest is int8"
+    before = tuned.lift.held_out.before["ndcg@10"].mean
+    assert before > 0.6, "it is compared with the default embedder itself"
 
 
 def test_graded_pairs_keep_their_grades() -> None:

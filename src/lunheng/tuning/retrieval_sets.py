@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 VALIDATION_QUESTIONS, VALIDATION_PASSAGES = 150, 400
 """The most that is measured while training, to choose the best checkpoint: a minute's work, not the final measure."""
+SPARE = 1_000
+"""Passages of a knowledge base that negatives may be drawn from."""
 DEPTH = 10
 """Of all measures."""
 _SPECIAL = 4
@@ -87,17 +89,27 @@ def material(
     if cut:
         run.warnings.append(f"of {cut:,} examples a text was cut at {window:,} tokens, as data.too_long says")
     training, validation = split(fitted.triples, data.validation_share or 0.05, seed + 1)
-    rows, drawn = with_negatives([t for t in training if isinstance(t, Triple)], negatives, seed)
+    rows, drawn = with_negatives(
+        [t for t in training if isinstance(t, Triple)], negatives, seed, _spare(tokenizer, corpus, held, window, seed)
+    )
     if drawn:
         run.warnings.append(f"{drawn:,} negatives were drawn at random: the data has fewer than {negatives} a question")
     chosen = [t for t in validation if isinstance(t, Triple)] or rows
     questions = VALIDATION_QUESTIONS
     if prefixes is None:  # a reranker reads each question with each of its own passages
         questions = VALIDATION_PASSAGES // DEPTH
-        chosen, _ = with_negatives(chosen, max(negatives, DEPTH - 1), seed, rows)
+        chosen, _ = with_negatives(chosen, DEPTH - 1, seed, [t.positive for t in rows], required=False)
     texts = [text for t in (*learnt, *held) for text in (t.positive, *t.negatives)]
     held_out = retrieval_set("held-out", held, [*texts, *corpus.values()])
     return Material(tuple(rows), validation_set(chosen, rows, seed, questions), held_out)
+
+
+def _spare(tokenizer: Any, corpus: Corpus, held: Sequence[Triple], window: int, seed: int) -> list[str]:
+    """Passages that no question of the data asks for, cut to half the window: for drawing negatives from."""
+    kept_apart = {t.positive for t in held}
+    others = [text for text in corpus.values() if text not in kept_apart]
+    chosen = random.Random(seed).sample(others, min(SPARE, len(others)))
+    return [_cut(tokenizer, text, window // 2) for text in chosen]
 
 
 def _as_read(examples: Iterable[Example], corpus: Corpus) -> list[Triple]:
@@ -164,10 +176,13 @@ def _cut(tokenizer: Any, text: str, room: int) -> str:
 
 
 def with_negatives(
-    triples: Sequence[Triple], count: int, seed: int, others: Sequence[Triple] = ()
+    triples: Sequence[Triple], count: int, seed: int, spare: Sequence[str] = (), required: bool = True
 ) -> tuple[list[Triple], int]:
-    """Each with ``count`` negatives, and how many of them had to be drawn from the passages of other questions, those of
-    ``others`` included.
+    """Each with ``count`` negatives, and how many of them had to be drawn: from the passages of other groups' questions,
+    and from ``spare``.
+
+    Args:
+        required: whether fewer are an error.
 
     Raises:
         DataError: there are too few passages.
@@ -176,27 +191,33 @@ def with_negatives(
     answers: dict[str, set[str]] = {}
     for triple in triples:
         answers.setdefault(triple.query, set()).add(triple.positive)
-    groups = {t.positive: t.group for t in (*others, *triples)}
+    groups = dict.fromkeys(spare, "") | {t.positive: t.group for t in triples}
     pool = sorted(groups)
     drawn = 0
     made = []
     for triple in triples:
-        negatives = [n for n in dict.fromkeys(triple.negatives) if n not in answers[triple.query]][:count]
-        taken = {*negatives, *answers[triple.query]}
-        for passage in chance.sample(pool, len(pool)) if len(negatives) < count else ():
-            if len(negatives) == count:
-                break
-            if passage in taken or (triple.group and groups[passage] == triple.group):
+        right = answers[triple.query]
+        negatives = [n for n in dict.fromkeys(triple.negatives) if n not in right][:count]
+        for passage in _drawn(pool, chance) if len(negatives) < count else ():
+            if passage in right or passage in negatives or (triple.group and groups[passage] == triple.group):
                 continue
             negatives.append(passage)
             drawn += 1
-        if len(negatives) < count:
+            if len(negatives) == count:
+                break
+        if len(negatives) < count and required:
             raise DataError(
                 f"{triple.origin}: {count} negatives are wanted of each question, and the data has too few passages; "
                 "set fewer, or add data"
             )
         made.append(replace(triple, negatives=tuple(negatives)))
     return made, drawn
+
+
+def _drawn(pool: Sequence[str], chance: random.Random) -> Iterator[str]:
+    """A few of ``pool`` at random, and where these do not do, all in a random order."""
+    yield from chance.sample(pool, min(len(pool), 50))
+    yield from chance.sample(pool, len(pool))
 
 
 def retrieval_set(name: str, triples: Iterable[Triple], corpus: Iterable[str] = ()) -> RetrievalDataset:
