@@ -95,3 +95,7 @@ class DataError(LunhengError):
 
 class TrainingError(LunhengError):
     """A run of training went wrong: it diverged, learnt nothing, or would not fit into memory."""
+
+
+class OutOfMemoryPredictedError(TrainingError):
+    """A run of training would not fit into the memory of its device: said before anything is loaded."""

@@ -112,7 +112,8 @@ def arguments(
         "seed": training.seed,
         "data_seed": training.seed,
         "use_cpu": not cuda,
-        "bf16": False,
+        "bf16": recipe.model.precision == "bfloat16",
+        "fp16": recipe.model.precision == "float16",
         "gradient_checkpointing": bool(training.checkpointing),
         "logging_steps": 1,
         # Otherwise a loss that is no number is logged as the last good one, and nobody sees it.

@@ -29,7 +29,7 @@ from lunheng.tuning.encoder_parts import EmbeddingPart
 from lunheng.tuning.encoders import Encoder, find_encoder
 from lunheng.tuning.lift import Lift, compare
 from lunheng.tuning.recipes import Recipe
-from lunheng.tuning.retrieval_sets import DEPTH, Corpus, known_nearest, material, nearest
+from lunheng.tuning.retrieval_sets import DEPTH, Corpus, known_nearest, longest, material, nearest
 from lunheng.tuning.run import Trained, begin
 from lunheng.tuning.served import SERVED, Form, device, open_embedder, serve_embedder
 from lunheng.tuning.validation import BEST, evaluator, freeze_words
@@ -71,6 +71,8 @@ def embed(
     prefixes = (model.prompts["query"], model.prompts["document"])
     window = model.max_seq_length
     found = material(run, model.tokenizer, min(recipe.data.window, window), prefixes, part.negatives, corpus)
+    run.settle(longest(model.tokenizer, found.rows, min(recipe.data.window, window), together=False))
+    recipe = run.recipe
     trained = run.train(_trainer(recipe, part, model, found.rows, found.validation))
     form = serve_embedder(trained.model, recipe.output / SERVED, window, *prefixes)
     if trained.manifest.status != "done":

@@ -7,6 +7,7 @@ part needs no torch.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import platform
@@ -15,7 +16,10 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from lunheng.tuning.recipes import Recipe
 
 Device = Literal["cpu", "cuda", "mps"]
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -107,6 +111,18 @@ def probe(folder: Path | str = ".") -> Hardware:
         four_bit=importlib.util.find_spec("bitsandbytes") is not None,
         notes=tuple(notes),
     )
+
+
+def shared_out(found: Hardware, recipe: Recipe) -> Hardware:
+    """What one of several processes may plan with: the same on each, or they would choose differently.
+
+    What is free at the moment differs from one to the next, so that the whole of a GPU counts, or its share of RAM.
+    """
+    if recipe.parallel.world == 1:
+        return found
+    whole = tuple(dataclasses.replace(gpu, free=gpu.memory) for gpu in found.accelerators)
+    share = found.memory // recipe.parallel.devices
+    return dataclasses.replace(found, accelerators=whole, memory=share, available=share)
 
 
 def _affinity() -> frozenset[int]:

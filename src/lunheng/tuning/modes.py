@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lunheng.errors import ConfigError, ModelError
 from lunheng.tuning.bases import hub_offline
-from lunheng.tuning.recipes import FOUR_BIT, Mode, ParameterPart
+from lunheng.tuning.recipes import FOUR_BIT, Mode, ParameterPart, Recipe
 
 if TYPE_CHECKING:
     from lunheng.tuning.run import Run
@@ -130,11 +130,9 @@ def ready(run: Run, tokenizer: Any, head: Head = "words") -> Any:
     Args:
         tokenizer: the one that rows were made with; tokens that were added to it get embeddings here.
     """
-    import torch
-
     part = run.recipe.parameters
     with hub_offline():
-        model = load_base(run.base, part, torch.float32, head)
+        model = load_base(run.base, part, _held_in(run.recipe), head)
     if run.added_tokens:
         model.resize_token_embeddings(len(tokenizer))
     for config in (model.config, getattr(model, "generation_config", None)):
@@ -145,6 +143,15 @@ def ready(run: Run, tokenizer: Any, head: Head = "words") -> Any:
 
         model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     return model
+
+
+def _held_in(recipe: Recipe) -> Any:
+    """The number type of the base's weights: what is computed in, but float32 for weights that learn."""
+    import torch
+
+    if recipe.parameters.mode == "full" or recipe.model.precision == "auto":
+        return torch.float32
+    return getattr(torch, recipe.model.precision)
 
 
 def trainable(run: Run, tokenizer: Any, steps: int, head: Head = "words") -> Any:

@@ -8,13 +8,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, ParamSpec, TypeVar
+from typing import Generic, ParamSpec, Protocol, TypeVar
 
 from lunheng.errors import DataError
 from lunheng.tuning.data.examples import Conversation, Example, Judged, Origin, Preference, Problem, Turn
 from lunheng.tuning.rendering import IGNORED, Answered, ChatTokenizer, Rendered, render, render_answer
 
-Row = TypeVar("Row")
+
+class HasLength(Protocol):
+    """A row of any method."""
+
+    @property
+    def length(self) -> int: ...
+
+
+Row = TypeVar("Row", bound=HasLength)
 P = ParamSpec("P")
 FAILING = ("truncated", "no stop token")
 """What a run only reports, and what the pre-flight fails on."""
@@ -29,6 +37,11 @@ class Pair:
     """Its prompt is the same."""
     margin: float | None = None
 
+    @property
+    def length(self) -> int:
+        """Tokens of the longer answer with its prompt."""
+        return max(self.chosen.length, self.rejected.length)
+
 
 @dataclass(frozen=True, slots=True)
 class Thumb:
@@ -36,6 +49,11 @@ class Thumb:
 
     answer: Answered
     good: bool
+
+    @property
+    def length(self) -> int:
+        """Tokens in all."""
+        return self.answer.length
 
 
 @dataclass(frozen=True, slots=True)

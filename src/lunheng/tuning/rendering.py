@@ -40,6 +40,11 @@ class Rendered:
     """The id to predict, or ``IGNORED``."""
 
     @property
+    def length(self) -> int:
+        """Tokens in all."""
+        return len(self.input_ids)
+
+    @property
     def learnt(self) -> int:
         """Tokens that count in the loss."""
         return sum(label != IGNORED for label in self.labels)
@@ -86,6 +91,11 @@ class Answered:
     """The template's invitation to answer included."""
     answer: tuple[int, ...]
     """The end of turn included."""
+
+    @property
+    def length(self) -> int:
+        """Tokens in all."""
+        return len(self.prompt) + len(self.answer)
 
     @property
     def rendered(self) -> Rendered:

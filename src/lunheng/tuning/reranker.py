@@ -28,7 +28,7 @@ from lunheng.tuning.encoder_parts import RerankingPart
 from lunheng.tuning.encoders import find_encoder
 from lunheng.tuning.lift import METRIC, Comparison, Lift, compare
 from lunheng.tuning.recipes import Recipe
-from lunheng.tuning.retrieval_sets import DEPTH, Candidates, Corpus, known_nearest, material
+from lunheng.tuning.retrieval_sets import DEPTH, Candidates, Corpus, known_nearest, longest, material
 from lunheng.tuning.run import Trained, begin
 from lunheng.tuning.served import SERVED, Form, device, open_reranker, serve_reranker
 from lunheng.tuning.validation import BEST, evaluator, freeze_words
@@ -83,6 +83,8 @@ def rerank(
     model = _load(encoder.folder, part)
     window = int(model.max_seq_length)
     found = material(run, model.tokenizer, min(recipe.data.window, window), None, part.negatives, corpus)
+    run.settle(longest(model.tokenizer, found.rows, min(recipe.data.window, window), together=True))
+    recipe = run.recipe
     trained = run.train(_trainer(recipe, part, model, found.rows, found.validation))
     form = serve_reranker(trained.model, recipe.output / SERVED, window)
     if trained.manifest.status != "done":

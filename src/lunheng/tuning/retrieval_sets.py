@@ -290,3 +290,16 @@ def nearest(embedder: Embeds, dataset: RetrievalDataset, count: int) -> dict[str
         order = np.argsort(-(passages @ vector), kind="stable")[:count]
         found[query.id] = [dataset.passages[i].id for i in order.tolist()]
     return found
+
+
+def longest(tokenizer: Any, rows: Sequence[Triple], window: int, *, together: bool) -> int:
+    """Tokens of the longest text of ``rows``, or of the longest question with a passage where they are read together."""
+
+    def most(texts: Iterable[str]) -> int:
+        return max(
+            (len(ids) for ids in tokenizer(list(texts), truncation=True, max_length=window)["input_ids"]), default=1
+        )
+
+    questions = most(dict.fromkeys(t.query for t in rows))
+    passages = most(dict.fromkeys(text for t in rows for text in (t.positive, *t.negatives)))
+    return min(questions + passages, window) if together else max(questions, passages)

@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lunheng.errors import ConfigError, DataError, MissingExtraError, TrainingError
+from lunheng.tuning.architectures import architecture
 from lunheng.tuning.arguments import CHECKPOINTS
 from lunheng.tuning.bases import base_folder, hub_offline
 from lunheng.tuning.curves import CURVES, draw_curves
 from lunheng.tuning.data.examples import Example, Problem
 from lunheng.tuning.data.loading import DataSource, load, write_quarantine
 from lunheng.tuning.data.splitting import split
+from lunheng.tuning.hardware import Hardware, probe, shared_out
 from lunheng.tuning.manifest import (
     MANIFEST,
     Manifest,
@@ -35,8 +37,10 @@ from lunheng.tuning.manifest import (
     versions,
     write_manifest,
 )
-from lunheng.tuning.preflight import Prepared
+from lunheng.tuning.memory import choices, settle, with_choices
+from lunheng.tuning.preflight import HasLength, Prepared
 from lunheng.tuning.recipes import FOUR_BIT, Recipe, SourcePart, as_plain, write_recipe
+from lunheng.tuning.refusals import refuse, refuse_start
 from lunheng.tuning.registry import register
 from lunheng.tuning.sampling import group_by_length
 from lunheng.tuning.templates import apply_template
@@ -44,7 +48,7 @@ from lunheng.tuning.templates import apply_template
 if TYPE_CHECKING:
     from lunheng.tuning.callbacks import Report
 
-Row = TypeVar("Row")
+Row = TypeVar("Row", bound=HasLength)
 QUARANTINE = "quarantine.jsonl"
 LOG = "log.jsonl"
 MODEL = "model"
@@ -91,6 +95,7 @@ class Run:
     report: Report | None
     problems: list[Problem]
     warnings: list[str]
+    hardware: Hardware
     added_tokens: int = 0
     kept: tuple[int, int] | None = None
     """Rows that are trained on and held out, where they were rendered; None: all examples."""
@@ -128,7 +133,23 @@ class Run:
         for kind, count in Counter(p.kind for p in problems if not p.fatal).items():
             one = next(p for p in problems if p.kind == kind)
             self.warnings.append(f"{kind}: {count} of the examples; the first: {one.origin}: {one.message}")
+        self.settle(max(row.length for row in (*training.rows, *held.rows)))
         return training.rows, held.rows
+
+    def settle(self, longest: int | None = None) -> None:
+        """Choose what the recipe leaves open so that the run fits into memory; a resumed run keeps what was chosen.
+
+        Args:
+            longest: tokens of the longest example; None: as many as the recipe's window.
+
+        Raises:
+            OutOfMemoryPredictedError: nothing that the recipe leaves open makes it fit.
+        """
+        if not self.manifest.settled:
+            window = None if self.recipe.data.packing else longest
+            self.recipe, estimate = settle(self.recipe, architecture(self.base), self.hardware, window=window)
+            self._note(settled=choices(self.recipe), estimate=dict(estimate.parts))
+        self.recipe = with_choices(self.recipe, self.manifest.settled)
 
     def train(self, trainer: Any, *, bounded: bool = True) -> Trained:
         """Train, measure, save; the manifest says what came of it also where it goes wrong.
@@ -223,13 +244,16 @@ def begin(
         find_base: gives the folder of the model that the recipe names; a language model's by default.
 
     Raises:
-        ConfigError: the output folder holds another run, or there is nothing to resume.
+        ConfigError: the output folder holds another run, there is nothing to resume, or this machine cannot run it.
         DataError, ModelError, MissingExtraError: as ``load`` and ``base_folder``.
     """
     try:
         from transformers import set_seed
     except ImportError as error:
         raise MissingExtraError("transformers", "tune") from error
+    hardware = shared_out(probe(recipe.output), recipe)
+    refuse(recipe, hardware)
+    refuse_start(recipe)
     base = find_base(recipe.model.name)
     loaded = load(_sources(recipe.data.train), recipe.kind, recipe.training.seed)
     problems, digests = list(loaded.problems), {"train": loaded.digest}
@@ -246,13 +270,18 @@ def begin(
     if checkpoint is not None:
         earlier = read_manifest(recipe.output)
         manifest = dataclasses.replace(
-            manifest, before=earlier.before, seconds=earlier.seconds, started=earlier.started
+            manifest,
+            before=earlier.before,
+            seconds=earlier.seconds,
+            started=earlier.started,
+            settled=earlier.settled,
+            estimate=earlier.estimate,
         )
     set_seed(recipe.training.seed)
     if _writes():
         write_recipe(recipe, recipe.output / "recipe.toml")
         write_manifest(manifest, recipe.output)
-    return Run(recipe, base, training, held, manifest, checkpoint, report, problems, [])
+    return Run(recipe, base, training, held, manifest, checkpoint, report, problems, [], hardware)
 
 
 def _sources(parts: Sequence[SourcePart]) -> list[DataSource]:

@@ -64,6 +64,8 @@ def clm(recipe: Recipe, resume: bool = False, report: Report | None = None) -> T
         with quiet():
             training = on_disk(tokenizer, run.training, recipe.data.window, folder / "train.arrow", report)
             held = on_disk(tokenizer, run.held, recipe.data.window, folder / "held.arrow") if run.held else None
+        run.settle()
+        recipe = run.recipe
         settings = arguments(
             recipe, transformers.TrainingArguments, len(training), held=bool(held), remove_unused_columns=False
         )

@@ -32,6 +32,7 @@ def dpo(recipe: Recipe, resume: bool = False, report: Report | None = None) -> T
 
     tokenizer = run.tokenizer()
     training, held = run.rows(tokenizer, prepare_pairs)
+    recipe = run.recipe
     part = recipe.preference or PreferencePart()
     settings = arguments(
         recipe,

@@ -35,6 +35,8 @@ def train_by_groups(
     run = begin(recipe, resume, report)
     tokenizer = run.tokenizer()
     task = make_task(run, tokenizer)
+    run.settle()
+    recipe = run.recipe
     reward, each_step = task.reward, recipe.training.batch // task.reward.samples
     if len(task.prompts) < each_step:
         raise DataError(

@@ -46,6 +46,8 @@ def kto(recipe: Recipe, resume: bool = False, report: Report | None = None) -> T
 
     tokenizer = run.tokenizer()
     training, held = run.rows(tokenizer, prepare_thumbs)
+    recipe = run.recipe
+    batch = device_batch(recipe)
     desirable, undesirable = weights(training, part)
     settings = arguments(
         recipe,

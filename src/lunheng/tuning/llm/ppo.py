@@ -29,6 +29,8 @@ def ppo(recipe: Recipe, resume: bool = False, report: Report | None = None) -> T
     part = recipe.ppo or ProximalPart()
     tokenizer = run.tokenizer()
     task = make_task(run, tokenizer)
+    run.settle()
+    recipe = run.recipe
     settings = arguments(
         recipe,
         TrainingArguments,

@@ -28,6 +28,7 @@ def reward(recipe: Recipe, resume: bool = False, report: Report | None = None) -
 
     tokenizer = run.tokenizer()
     training, held = run.rows(tokenizer, prepare_pairs)
+    recipe = run.recipe
     graded = any(row.margin is not None for row in (*training, *held))
     settings = arguments(
         recipe,

@@ -31,6 +31,7 @@ def sft(recipe: Recipe, resume: bool = False, report: Report | None = None) -> T
     tokenizer = run.tokenizer()
     data = recipe.data
     rows, held = run.rows(tokenizer, prepare)
+    recipe = run.recipe
     own: dict[str, Any] = {"max_length": None}
     training = dataset(rows)
     if data.packing:
