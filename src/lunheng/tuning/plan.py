@@ -175,6 +175,8 @@ def measured_flops(precision: str, size: int = 1024, least: float = 0.2) -> floa
 def described(made: Plan) -> str:
     """The settled recipe's parallel part in a few words."""
     parallel = made.recipe.parallel
-    return "one device" if parallel.world == 1 else f"{parallel.world} devices, {parallel.strategy}" + (
-        ", offloading" if parallel.offload else ""
+    return (
+        "one device"
+        if parallel.world == 1
+        else f"{parallel.world} devices, {parallel.strategy}" + (", offloading" if parallel.offload else "")
     )
