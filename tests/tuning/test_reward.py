@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ pytest.importorskip("trl", reason="needs the extra 'tune'")
 
 from lunheng.errors import DataError, ModelError
 from lunheng.testing.tiny_model import write_jsonl
+from lunheng.tuning.callbacks import read_log
 from lunheng.tuning.data.examples import Turn
 from lunheng.tuning.llm.scoring import open_reward_model
 from lunheng.tuning.methods import train
@@ -59,6 +62,24 @@ def test_the_better_answer_scores_higher(tiny_model: str, tmp_path: Path, mode: 
             if mode == "lora" and "score" not in name:
                 plain = name.replace("_proj.weight", "_proj.base_layer.weight")
                 assert torch.equal(opened.get_parameter(f"base_model.model.{plain}"), weight), name
+
+
+def test_a_resumed_run_has_the_same_curve(tiny_model: str, tmp_path: Path) -> None:
+    data = write_jsonl(tmp_path / "data.jsonl", ROWS)
+    changes = {"training.save_steps": 6, "parameters.dropout": 0.1}
+    whole = train(recipe(tiny_model, data, tmp_path / "whole", **changes))
+    halved = recipe(tiny_model, data, tmp_path / "halved", **changes)
+
+    def stop_at_9(step: int, steps: int, text: str) -> None:  # in the second epoch
+        if step == 9:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert train(halved, report=stop_at_9).manifest.status == "stopped"
+    resumed = train(halved, resume=True)
+    curves = [
+        [e["loss"] for e in read_log(tmp_path / name / "log.jsonl") if "loss" in e] for name in ("whole", "halved")
+    ]
+    assert curves[0] == curves[1] and resumed.manifest.metrics == whole.manifest.metrics
 
 
 def test_margins_count_and_scores_are_pulled_to_0(tiny_model: str, tmp_path: Path) -> None:

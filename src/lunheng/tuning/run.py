@@ -124,7 +124,8 @@ class Run:
         training = prepare(tokenizer, self.training, data.window, data.too_long)
         held = prepare(tokenizer, self.held, data.window, "truncate" if data.too_long == "refuse" else data.too_long)
         problems = (*training.problems, *held.problems)
-        for side, prepared in (("data.train", training), ("data.evaluation", held)):
+        measured = "data.evaluation" if data.evaluation else "data.validation_share"
+        for side, prepared in (("data.train", training), (measured, held)):
             if not prepared.rows and (side == "data.train" or self.held):
                 first = f"; the first: {prepared.problems[0].origin}: {prepared.problems[0].message}"
                 raise DataError(f"{side}: no example is left of {len(prepared.problems)}{first}")
