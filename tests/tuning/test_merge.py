@@ -132,3 +132,13 @@ def test_tokens_that_were_added(tiny_model: str, tmp_path: Path) -> None:
     assert again.get_input_embeddings().weight.shape[0] == len(tokenizer)
     ends = again.generation_config.eos_token_id
     assert ends[0] == tokenizer.eos_token_id and len(ends) == 2
+
+
+def test_what_writes_no_text_is_refused(tiny_model: str, tmp_path: Path) -> None:
+    reward = tmp_path / "reward"
+    reward.mkdir()
+    (reward / "adapter_config.json").write_text(
+        json.dumps({"peft_type": "LORA", "task_type": "SEQ_CLS", "base_model_name_or_path": tiny_model})
+    )
+    with pytest.raises(ConfigError, match=r"reward model.*as it lies"):
+        merge(find_trained(reward), tmp_path / "merged")

@@ -64,9 +64,10 @@ def export(
         threads: for quantising.
 
     Raises:
-        ConfigError: ``output`` is not empty, or an adapter was asked of a whole model.
+        ConfigError: it is no language model, ``output`` is not empty, or an adapter was asked of a whole model.
         ModelError, MissingExtraError: it cannot be had in that form; the message says which can.
     """
+    model.insist_on_words()
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"{output}: is there already and not empty; name another folder")
     if target in ("adapter", "gguf-adapter") and not model.is_adapter:

@@ -65,9 +65,10 @@ def merge(
         shard: the most that one file holds, as 5GB.
 
     Raises:
-        ConfigError: it is no adapter, or ``output`` is not empty.
+        ConfigError: it is no adapter, or no language model, or ``output`` is not empty.
         ModelError: its type cannot be merged, it changes nothing, or the merged model says something else.
     """
+    model.insist_on_words()
     if not model.is_adapter:
         raise ConfigError(f"{model.folder}: is a whole model and no adapter; there is nothing to merge")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):

@@ -122,8 +122,10 @@ def parity(
         say: told what is being done.
 
     Raises:
+        ConfigError: it is no language model.
         ModelError: something cannot be opened, or cannot be made of it in that form.
     """
+    model.insist_on_words()
     say("asking the model as it was trained…")
     tokenizer, opened = open_tokenizer(model), open_trained(model)
     if not tokenizer.chat_template:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lunheng.errors import MissingExtraError, ModelError, NotFoundError
+from lunheng.errors import ConfigError, MissingExtraError, ModelError, NotFoundError
+from lunheng.models.llms.hugging_face.opening import embedding_rows
 from lunheng.tuning.bases import CONFIG_FILE, base_folder, hub_offline
 from lunheng.tuning.manifest import MANIFEST, Manifest, read_manifest
 from lunheng.tuning.modes import Head, load_base
-from lunheng.tuning.recipes import FOUR_BIT, ParameterPart
+from lunheng.tuning.recipes import ENCODERS, FOUR_BIT, ParameterPart
 from lunheng.tuning.run import MODEL
 
 ADAPTER_FILE = "adapter_config.json"
@@ -38,6 +39,30 @@ class TrainedModel:
     def is_adapter(self) -> bool:
         """Whether it is an adapter."""
         return self.base is not None
+
+    @property
+    def gives_scores(self) -> bool:
+        """Whether it says by itself that it gives one number, as a reward model does."""
+        if self.is_adapter:
+            return self.adapter_config().get("task_type") == "SEQ_CLS"
+        config = json.loads((self.folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        return any("SequenceClassification" in name for name in config.get("architectures") or ())
+
+    def insist_on_words(self) -> None:
+        """It must be a language model.
+
+        Raises:
+            ConfigError: it is a reward model, an embedder or a reranker.
+        """
+        if self.manifest is not None and self.manifest.method in ENCODERS:
+            raise ConfigError(
+                f"{self.folder}: was trained by {self.manifest.method} and writes no text; it is served as it lies there"
+            )
+        if self.gives_scores:
+            raise ConfigError(
+                f"{self.folder}: is a reward model and writes no text; a recipe of ppo, rloo or grpo takes it as it lies "
+                "there: [reward] model"
+            )
 
     def adapter_config(self) -> dict[str, Any]:
         """PEFT's configuration of an adapter, as it lies on the disk."""
@@ -141,7 +166,7 @@ def open_base(model: TrainedModel, *, four_bit: bool = False, dequantised: bool 
         raise ModelError(f"{folder}: cannot be opened as a language model ({error})") from error
     if dequantised:
         opened = opened.dequantize(dtype=torch.float32)
-    rows = _embedding_rows(model.folder) if model.is_adapter else None
+    rows = embedding_rows(model.folder) if model.is_adapter else None
     if rows is not None and rows != opened.get_input_embeddings().weight.shape[0]:
         opened.resize_token_embeddings(rows, mean_resizing=False)
     return opened.eval()
@@ -166,17 +191,3 @@ def open_trained(model: TrainedModel, head: Head = "words") -> Any:
     """The model as it was trained: an adapter on its base (in 4 bits, where it was), or a whole model."""
     opened = open_base(model, four_bit=model.four_bit, head=head)
     return attach(opened, model) if model.is_adapter else opened
-
-
-def _embedding_rows(folder: Path) -> int | None:
-    """How many tokens the embeddings have that were saved with an adapter; None where none were."""
-    from safetensors import safe_open
-
-    file = folder / "adapter_model.safetensors"
-    if not file.is_file():
-        return None
-    with safe_open(str(file), framework="pt") as tensors:
-        for name in tensors.keys():  # noqa: SIM118 - not a mapping
-            if name.endswith(("embed_tokens.weight", "wte.weight", "word_embeddings.weight")):
-                return int(tensors.get_slice(name).get_shape()[0])
-    return None

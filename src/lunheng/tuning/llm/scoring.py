@@ -6,17 +6,15 @@ as they were when it was trained.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lunheng.errors import DataError, ModelError
-from lunheng.tuning.bases import CONFIG_FILE
 from lunheng.tuning.data.examples import Origin, Turn
 from lunheng.tuning.rendering import render_answer
-from lunheng.tuning.trained import TrainedModel, find_trained, open_tokenizer, open_trained
+from lunheng.tuning.trained import find_trained, open_tokenizer, open_trained
 
 BATCH = 8
 
@@ -80,7 +78,7 @@ def open_reward_model(place: Path | str) -> RewardModel:
         ModelError: it is a model of another kind.
     """
     found = find_trained(place)
-    if not _scores(found):
+    if not found.gives_scores:
         raise ModelError(f"{place}: is no reward model; train one with lunheng tune reward")
     model, tokenizer = open_trained(found, head="score"), open_tokenizer(found)
     if tokenizer.pad_token is None:
@@ -88,11 +86,3 @@ def open_reward_model(place: Path | str) -> RewardModel:
     # Where a text ends is told by its padding, so that the model must know it as the tokenizer does.
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return RewardModel(model, tokenizer, getattr(model.config.get_text_config(), "max_position_embeddings", 2**31))
-
-
-def _scores(model: TrainedModel) -> bool:
-    """Whether it says by itself that it gives one number."""
-    if model.is_adapter:
-        return model.adapter_config().get("task_type") == "SEQ_CLS"
-    config = json.loads((model.folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    return any("SequenceClassification" in name for name in config.get("architectures") or ())
