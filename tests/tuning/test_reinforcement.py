@@ -225,6 +225,15 @@ def test_what_cannot_be_trained_on(
         train(recipe("grpo", policy, data, tmp_path / "out", **changes))
 
 
+def test_a_prompt_over_the_window_goes_to_quarantine(policy: str, data: Path, tmp_path: Path) -> None:
+    with data.open("a", encoding="utf-8") as file:
+        file.write('{"prompt": "' + "长" * 60 + '"}\n')
+    changes = {"data.too_long": "drop", "data.validation_share": 0.0, "training.steps": 1, "training.save_steps": 1}
+    trained = train(recipe("rloo", policy, data, tmp_path / "out", **changes, **{"training.warmup_share": 0.0}))
+    assert trained.manifest.examples == {"trained": 20, "held_out": 0, "left_out": 1}
+    assert "leave room for a completion" in (trained.output / "quarantine.jsonl").read_text("utf-8")
+
+
 def test_the_completions_that_ppo_learns_from(policy: str, data: Path, tmp_path: Path) -> None:
     """Read in rows of unequal length, every token has the probability that it has when its row is read alone."""
     import torch

@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 import math
 import numbers
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lunheng.errors import ConfigError, DataError, TrainingError
 from lunheng.tuning.data.examples import Prompt, text_of
 from lunheng.tuning.llm.rewards import RewardFunction, json_of, load_function
 from lunheng.tuning.reinforcement_parts import RewardPart
-
-if TYPE_CHECKING:
-    from lunheng.tuning.llm.scoring import RewardModel
 
 Score = Callable[[Sequence[Prompt], Sequence[str]], list[float]]
 """Prompts and a completion of each to what each completion is worth."""
@@ -68,9 +66,7 @@ def make_judge(part: RewardPart) -> Judge:
         function = json_of(_schema(part)) if name == "valid_json" and part.schema else load_function(name)
         made.append(Part(name.rpartition(":")[2], weight, _each(name, function)))
     if part.model is not None:
-        from lunheng.tuning.llm.scoring import open_reward_model
-
-        made.append(Part("reward_model", weights[-1], _by_model(open_reward_model(part.model))))
+        made.append(Part("reward_model", weights[-1], _by_model(part.model)))
     return Judge(tuple(made))
 
 
@@ -85,7 +81,15 @@ def _schema(part: RewardPart) -> dict[str, object]:
     return schema
 
 
-def _by_model(model: RewardModel) -> Score:
+def _by_model(folder: str) -> Score:
+    import torch
+
+    from lunheng.tuning.llm.scoring import open_reward_model
+
+    model = open_reward_model(folder)
+    if torch.cuda.is_available():
+        model.model.to(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+
     def score(prompts: Sequence[Prompt], completions: Sequence[str]) -> list[float]:
         return model.score([prompt.turns for prompt in prompts], completions)
 

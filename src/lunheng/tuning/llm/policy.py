@@ -58,8 +58,10 @@ def make_task(run: Run, tokenizer: Any) -> Task:
     held: Sequence[Prompt] = run.held  # type: ignore[assignment]
     check_answers(reward, (*training, *held))
     kept = [_fitting(run, tokenizer, side, room) for side in (training, held)]
-    if not kept[0]:
-        raise DataError("no prompt is left to learn from: all are over the window; raise data.window")
+    for name, side, left in (("data.train", training, kept[0]), ("data.evaluation", held, kept[1])):
+        if side and not left:
+            raise DataError(f"{name}: no prompt is left of {len(side)}, all are over the window; raise data.window")
+    run.kept = len(kept[0]), len(kept[1])
     return Task(kept[0], kept[1], reward, make_judge(reward))
 
 
