@@ -21,6 +21,7 @@ from lunheng.tuning.data.examples import Origin, Triple
 from lunheng.tuning.embedder import Tuned, columns_of, embed
 from lunheng.tuning.encoder_parts import EmbeddingPart
 from lunheng.tuning.lift import Comparison, Lift
+from lunheng.tuning.manifest import read_manifest
 from lunheng.tuning.recipes import make_recipe
 from lunheng.tuning.retrieval_sets import fit, known_nearest, retrieval_set, with_negatives
 
@@ -48,6 +49,15 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+def write_set(folder: Path) -> Path:
+    """A labelled set of other questions."""
+    folder.mkdir()
+    write_jsonl(folder / "corpus.jsonl", [{"id": "1", "text": "the sky is blue"}, {"id": "2", "text": "雪是白的"}])
+    write_jsonl(folder / "queries.jsonl", [{"id": "a", "text": "what is blue"}, {"id": "b", "text": "什么是白的"}])
+    (folder / "qrels.tsv").write_text("a\t1\t1\nb\t2\t1\n", encoding="utf-8")
+    return folder
+
+
 def raw(base: Path, folder: Path, **training: Any) -> dict[str, Any]:
     data = write_jsonl(folder / "data.jsonl", ROWS)
     return {
@@ -61,14 +71,17 @@ def raw(base: Path, folder: Path, **training: Any) -> dict[str, Any]:
 
 def test_it_gets_better_and_says_by_how_much(base: Path, tmp_path: Path) -> None:
     given = raw(base, tmp_path, evaluate_steps=10)
-    tuned: Tuned = embed(make_recipe({**given, "embedding": {"freeze_words": True, "negatives": 0}}))
+    general = {"general": str(write_set(tmp_path / "general")), "allowed_loss": 0.9}
+    tuned: Tuned = embed(make_recipe({**given, "embedding": {"freeze_words": True, "negatives": 0, **general}}))
     manifest = tuned.trained.manifest
     assert manifest.status == "done" and manifest.steps == 30
     assert manifest.metrics["validation_ndcg@10"] > manifest.before["validation_ndcg@10"]
     assert tuned.lift is not None and tuned.lift.better and tuned.lift.refusal == ""
+    assert tuned.lift.general is not None and tuned.lift.general.questions == 2
     held = tuned.lift.held_out
     assert held.after["ndcg@10"].mean > held.before["ndcg@10"].mean and held.difference.low > 0
     assert (tmp_path / "out" / "lift.json").is_file() and (tmp_path / "out" / "recipe.toml").is_file()
+    assert read_manifest(tmp_path / "out").metrics["ndcg@10"] == held.after["ndcg@10"].mean
     old, new = from_folder(base).tensors, from_folder(tuned.trained.model).tensors
     assert (old["emb.word"] == new["emb.word"]).all() and (old["l0.q.w"] != new["l0.q.w"]).any()
     assert manifest.parameters["trained"] == manifest.parameters["all"] - old["emb.word"].size

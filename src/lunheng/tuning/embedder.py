@@ -27,12 +27,12 @@ from lunheng.tuning.bases import hub_offline
 from lunheng.tuning.data.examples import Triple
 from lunheng.tuning.encoder_parts import EmbeddingPart
 from lunheng.tuning.encoders import Encoder, find_encoder
-from lunheng.tuning.lift import Lift, compare
+from lunheng.tuning.lift import Lift, compare, note
 from lunheng.tuning.recipes import Recipe
 from lunheng.tuning.retrieval_sets import DEPTH, Corpus, known_nearest, longest, material, nearest
 from lunheng.tuning.run import Trained, begin
 from lunheng.tuning.served import SERVED, Form, device, open_embedder, serve_embedder
-from lunheng.tuning.validation import BEST, evaluator, freeze_words
+from lunheng.tuning.validation import BEST, evaluator, freeze_words, quietly
 from lunheng.types import EmbedKind, content_id
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def embed(
     part = recipe.embedding or EmbeddingPart()
     encoder = find_encoder(recipe.model.name)
     run = begin(recipe, resume, report, lambda _: encoder.folder)
+    quietly()
     model = _load(encoder, part)
     prefixes = (model.prompts["query"], model.prompts["document"])
     window = model.max_seq_length
@@ -80,8 +81,7 @@ def embed(
     before = _untrained(encoder, window, prefixes)
     general = load_dataset(part.general) if part.general else None
     lift = measure_lift(before, open_embedder(form), found.held_out, general, part.allowed_loss)
-    lift.write(recipe.output)
-    return Tuned(trained, form, lift, found.held_out)
+    return Tuned(note(trained, lift), form, lift, found.held_out)
 
 
 def measure_lift(

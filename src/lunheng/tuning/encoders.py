@@ -1,8 +1,7 @@
 """The encoder that an embedder or a reranker is trained from, as a folder in Hugging Face's form.
 
 Called by ``embedder`` and ``reranker``. The default embedder lies here converted to ONNX: its weights are read back
-from there, once, and kept in the cache. Every other model is a folder, or a hub id that sentence-transformers fetches
-where the user has not set HF_HUB_OFFLINE.
+from there, once, and kept in the cache. Every other model is a folder, or a hub id that is fetched as any base is.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from lunheng.models.convert.bert_weights import BertWeights, from_own_onnx
 from lunheng.models.onnx_session import MODEL_FILE, TOKENIZER_FILE
 from lunheng.models.registry import ModelEntry, Registry
 from lunheng.models.store import installed, remedy
-from lunheng.tuning.bases import CONFIG_FILE, hub_offline
+from lunheng.tuning.bases import CONFIG_FILE, base_folder, hub_offline
 from lunheng.tuning.run import MODEL
 
 MODULES_FILE = "modules.json"
@@ -31,7 +30,6 @@ class Encoder:
     """What is trained."""
 
     folder: str
-    """A folder, or a hub id."""
     query_prefix: str | None = None
     """As the registry has it; None: as the folder's own prompts say."""
     passage_prefix: str | None = None
@@ -53,7 +51,7 @@ def find_encoder(name: str) -> Encoder:
     if name in registry:
         return _of_registry(registry[name])
     if name.count("/") == 1 and not path.exists() and not path.is_absolute():
-        return Encoder(name)
+        return Encoder(base_folder(name))
     raise ModelError(
         f"model {name}: no folder with {MODULES_FILE} or {CONFIG_FILE}, and no name of models.toml; "
         "see lunheng models list"

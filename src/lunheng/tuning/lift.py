@@ -6,12 +6,14 @@ Called by ``embedder`` and ``reranker`` at the end of a run, on questions that t
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lunheng.evaluation.runner import RetrievalReport
 from lunheng.evaluation.statistics import Interval, bootstrap_interval, paired_test
+from lunheng.tuning.manifest import write_manifest
+from lunheng.tuning.run import Trained
 
 METRIC = "ndcg@10"
 CHANCE = 0.05
@@ -76,6 +78,17 @@ class Lift:
         """Into ``folder``, for whoever promotes later."""
         text = json.dumps({**self.to_dict(), "allowed_loss": self.allowed_loss}, ensure_ascii=False, indent=1)
         (folder / LIFT).write_text(text + "\n", encoding="utf-8")
+
+
+def note(trained: Trained, lift: Lift) -> Trained:
+    """Write ``lift`` into the run's folder, and its figures into the manifest beside those of the validation part."""
+    lift.write(trained.output)
+    found, made = lift.held_out, trained.manifest
+    sides = ((made.before, found.before), (made.metrics, found.after))
+    before, after = ({**own, **{name: i.mean for name, i in held.items()}} for own, held in sides)
+    noted = replace(trained, manifest=replace(made, before=before, metrics=after))
+    write_manifest(noted.manifest, trained.output)
+    return noted
 
 
 def compare(before: RetrievalReport, after: RetrievalReport) -> Comparison:

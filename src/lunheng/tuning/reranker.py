@@ -26,12 +26,12 @@ from lunheng.tuning.bases import CONFIG_FILE, hub_offline
 from lunheng.tuning.data.examples import Triple
 from lunheng.tuning.encoder_parts import RerankingPart
 from lunheng.tuning.encoders import find_encoder
-from lunheng.tuning.lift import METRIC, Comparison, Lift, compare
+from lunheng.tuning.lift import METRIC, Comparison, Lift, compare, note
 from lunheng.tuning.recipes import Recipe
 from lunheng.tuning.retrieval_sets import DEPTH, Candidates, Corpus, known_nearest, longest, material
 from lunheng.tuning.run import Trained, begin
 from lunheng.tuning.served import SERVED, Form, device, open_reranker, serve_reranker
-from lunheng.tuning.validation import BEST, evaluator, freeze_words
+from lunheng.tuning.validation import BEST, evaluator, freeze_words, quietly
 from lunheng.types import content_id
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def rerank(
         raise ConfigError("reranking.first_stage: the candidates are found by what the caller gives; remove it")
     encoder = find_encoder(recipe.model.name)
     run = begin(recipe, resume, report, lambda _: encoder.folder)
+    quietly()
     model = _load(encoder.folder, part)
     window = int(model.max_seq_length)
     found = material(run, model.tokenizer, min(recipe.data.window, window), None, part.negatives, corpus)
@@ -97,8 +98,7 @@ def rerank(
     )
     other = _compare(general, _candidates(general, part.candidates, stage, None), base, form)[1] if general else None
     lift = Lift(held_out, other, part.allowed_loss)
-    lift.write(recipe.output)
-    return TunedReranker(trained, form, lift, found.held_out, compared)
+    return TunedReranker(note(trained, lift), form, lift, found.held_out, compared)
 
 
 def reranked(reranker: Reranker, dataset: RetrievalDataset, candidates: Candidates) -> RetrievalReport:

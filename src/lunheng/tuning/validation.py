@@ -26,6 +26,14 @@ def evaluator(measure: Callable[[Any], RetrievalReport]) -> Any:
     return Validation()
 
 
+def quietly() -> None:
+    """Transformers' own bars and reports off: what they say of a fresh head or a pooler that is not used alarms."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
 def freeze_words(encoder: Any) -> None:
     """Leave the word embeddings of a transformers model as they are."""
     encoder.get_input_embeddings().weight.requires_grad_(False)
