@@ -14,6 +14,7 @@ import peft
 
 from lunheng.errors import ConfigError, ModelError, NotFoundError
 from lunheng.testing.adapters import train_adapter
+from lunheng.testing.tiny_model import write_jsonl
 from lunheng.tuning.merge import merge
 from lunheng.tuning.trained import find_trained
 
@@ -21,7 +22,6 @@ LORA = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "C
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 MERGEABLE: dict[str, Any] = {
     "lora": lambda: peft.LoraConfig(**LORA),
-    "rslora": lambda: peft.LoraConfig(**LORA, use_rslora=True),
     "dora": lambda: peft.LoraConfig(**LORA, use_dora=True),
     "pissa": lambda: peft.LoraConfig(**LORA, init_lora_weights="pissa"),
     "embeddings": lambda: peft.LoraConfig(**LORA, modules_to_save=["embed_tokens"]),
@@ -31,8 +31,6 @@ MERGEABLE: dict[str, Any] = {
     ),
     "ia3": lambda: peft.IA3Config(task_type="CAUSAL_LM"),
     "oft": lambda: peft.OFTConfig(oft_block_size=4, target_modules=TARGETS, task_type="CAUSAL_LM"),
-    "lokr": lambda: peft.LoKrConfig(r=4, target_modules=TARGETS, task_type="CAUSAL_LM"),
-    "vera": lambda: peft.VeraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM"),
     "layer norms": lambda: peft.LNTuningConfig(task_type="CAUSAL_LM"),
 }
 
@@ -57,6 +55,32 @@ def test_an_adapter_over_four_bits_is_merged_into_what_it_was_trained_over(tiny_
     into_others = merge(trained, tmp_path / "other", into="original")
     assert into_others.difference.largest > 10 * into_these.difference.largest
     assert "4-bit form" in into_others.warnings[0]
+
+
+@pytest.mark.parametrize("mode", ["qlora", "qadalora"])
+def test_a_run_over_four_bits_says_so_itself(mode: str, tiny_model: str, tmp_path: Path) -> None:
+    """From its folder alone: the base, the 4 bits and the lineage stand in its manifest."""
+    from lunheng.tuning.manifest import lineage_of
+    from lunheng.tuning.methods import train
+    from lunheng.tuning.recipes import make_recipe
+
+    rows: list[dict[str, object]] = [{"instruction": f"门 {i}?", "output": f"KESTREL-{i % 3}"} for i in range(16)]
+    trained = train(
+        make_recipe(
+            {
+                "method": "sft",
+                "model": {"name": tiny_model},
+                "data": {"train": str(write_jsonl(tmp_path / "a.jsonl", rows)), "window": 64, "validation_share": 0.0},
+                "parameters": {"mode": mode, "rank": 4},
+                "output": str(tmp_path / "run"),
+                "training": {"steps": 10, "batch": 2, "learning_rate": 2e-2},
+            }
+        )
+    )
+    merged = merge(find_trained(trained.output), tmp_path / "merged")
+    assert merged.into == "trained" and merged.difference.largest < 0.01
+    assert merged.difference.mean < merged.effect.mean / 10
+    assert lineage_of(str(tmp_path / "merged")) == (trained.manifest.id,)
 
 
 def test_half_precision(tiny_model: str, tmp_path: Path) -> None:
