@@ -98,6 +98,7 @@ def test_a_model_that_fails_loses_nothing(handbook: KnowledgeBase, tmp_path: Pat
     [
         ("Who owns Roost 数据库?", "Wei Siyuan owns Roost.", None),
         ("What does the passage say of Roost?", "Wei Siyuan owns it.", "the question points at its passage"),
+        ("Who owns the database Roost?", "The database Roost.", "the answer says nothing that the question does not"),
         ("Who owns Roost?", "Wei Siyuan owns it since 2019.", "the passage does not hold the answer"),
         ("Who " + "really " * 60 + "owns Roost?", "Wei Siyuan.", "a question too long"),
     ],

@@ -13,6 +13,7 @@ from typing import Any
 
 from lunheng.protocols import LLM
 from lunheng.text.language import detect_language
+from lunheng.text.segmentation import terms
 from lunheng.tuning.rag.answers import holds_answer
 from lunheng.tuning.rag.journal import Rejected
 from lunheng.tuning.rag.templates import Draft
@@ -98,6 +99,8 @@ def wrong_with(draft: Draft, chunk: Chunk) -> str | None:
         return "the question points at its passage"
     if detect_language(draft.question) not in (_language(chunk), "und"):
         return "not in the passage's language"
+    if not set(terms(draft.answer, for_query=True)) - set(terms(draft.question)):
+        return "the answer says nothing that the question does not"
     if not holds_answer(chunk.full_text, draft.answer, draft.question, HELD):
         return "the passage does not hold the answer"
     return None
