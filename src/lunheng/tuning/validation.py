@@ -28,10 +28,12 @@ def evaluator(measure: Callable[[Any], RetrievalReport]) -> Any:
 
 def quietly() -> None:
     """Transformers' own bars and reports off: what they say of a fresh head or a pooler that is not used alarms."""
+    from datasets import disable_progress_bars
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    disable_progress_bars()
 
 
 def freeze_words(encoder: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -184,14 +185,15 @@ def _finish(
 
     lift, made = tuned.lift, tuned.trained.manifest
     if not as_json:
-        show(tuned.trained)
+        validation = {name: value for name, value in made.metrics.items() if name.startswith("validation")}
+        show(replace(tuned.trained, manifest=replace(made, metrics=validation)))
         if lift is not None:
             _show_lift(lift.held_out, "held-out questions", "before", "after")
             if lift.general is not None:
                 _show_lift(lift.general, "general set", "before", "after")
     chosen, refusal, search = None, "", None
     if promote:
-        chosen = name or f"{tuned.trained.output.name}-{made.id[:8]}"
+        chosen = name or _name_of(tuned.trained.output.name, made.id)
         try:
             promote_run(chosen, task, tuned.form, lift, made)
             if base is not None:
@@ -208,13 +210,19 @@ def _finish(
     else:
         if search is not None:
             _show_lift(search, "the knowledge base's search", "before", "now")
-        _say(task, chosen, base, lift is not None and lift.better)
+        if not refusal:
+            _say(task, chosen, base, lift.refusal if lift else "it was not measured")
     if refusal:
         err.print("[yellow]refused[/]: ", end="")
         err.print(refusal, markup=False)
         raise typer.Exit(REFUSED)
     if made.status == "stopped":
         raise typer.Exit(STOPPED)
+
+
+def _name_of(folder: str, run: str) -> str:
+    """A name of the registry for a run."""
+    return f"{re.sub('[^a-z0-9._-]+', '-', folder.lower()).strip('-._') or 'trained'}-{run[:8]}"
 
 
 def _use(base: KnowledgeBase, task: str, name: str, tuned: Tuned | TunedReranker) -> tuple[Comparison, bool]:
@@ -226,15 +234,16 @@ def _use(base: KnowledgeBase, task: str, name: str, tuned: Tuned | TunedReranker
     return put_to_use(base, tuned.held_out, lambda: base.use_reranker(name), lambda: base.use_reranker(old))
 
 
-def _say(task: str, chosen: str | None, base: KnowledgeBase | None, better: bool) -> None:
+def _say(task: str, chosen: str | None, base: KnowledgeBase | None, refusal: str) -> None:
     if chosen is None:
-        if better:
-            out.print("better than before; --promote puts it to use")
+        out.print(f"not to be promoted: {refusal}" if refusal else "better than before; --promote puts it to use")
         return
     if base is not None:
         undo = f"lunheng models use multilingual-e5-small --kb {base.folder}"
         undo = undo if task == "embedder" else f"lunheng models use default --kb {base.folder}"
         out.print(f"promoted as [bold]{chosen}[/], and {base.folder} uses it; back by: {undo}")
+        if task == "embedder" and "embedder" in base.settings.models.model_fields_set:
+            err.print(f'[yellow]note[/]: lunheng.toml names another embedder; set models.embedder = "{chosen}" there')
     else:
         out.print(f"promoted as [bold]{chosen}[/]; put it to use by: lunheng models use {chosen} --kb FOLDER")
 
