@@ -168,6 +168,9 @@ def test_what_servers_of_adapters_refuse_is_said(tiny_model: str, tmp_path: Path
         folder = train_adapter(tiny_model, config, tmp_path / complaint, steps=1)
         made = export(find_trained(folder), "adapter", tmp_path / f"{complaint} served")
         assert complaint in made.warnings[0] and "merge it" in made.warnings[0]
+        if "no LoRA" not in complaint:
+            readme = (tmp_path / f"{complaint} served" / "README.md").read_text(encoding="utf-8")
+            assert "Not as it is" in readme and complaint in readme
         with pytest.raises(ModelError, match=f"{complaint}.*--to gguf"):
             export(find_trained(folder), "gguf-adapter", tmp_path / "never")
     assert not (tmp_path / "never").exists()

@@ -51,7 +51,7 @@ def export(
     shard: str = "5GB",
     name: str = "",
     system: str = "",
-    threads: int = 1,
+    threads: int = 0,
 ) -> Exported:
     """Write ``model`` into the folder ``output`` in the form of ``target``.
 
@@ -61,7 +61,7 @@ def export(
         shard: the most that one file of safetensors holds, as 5GB.
         name: by which a server is asked for the adapter; by default the folder's.
         system: a system message for Ollama's Modelfile.
-        threads: for quantising.
+        threads: for quantising; 0 for as many as there are cores.
 
     Raises:
         ConfigError: it is no language model, ``output`` is not empty, or an adapter was asked of a whole model.
@@ -149,7 +149,7 @@ def _adapter(model: TrainedModel, folder: Path, output: Path, name: str) -> tupl
     if model.adapter_config().get("peft_type") == "LORA":
         plain_lora(model, folder)
         rename_base(folder, base)
-        write_readme(folder, output, base, name, largest_rank(folder), model.four_bit)
+        write_readme(folder, output, base, name, largest_rank(folder), complaints, model.four_bit)
     else:
         shutil.copytree(model.folder, folder, dirs_exist_ok=True)
     remedy = "; serve it with transformers and PEFT, or merge it: lunheng tune export --to safetensors"

@@ -35,7 +35,7 @@ _WINDOW = 1024
 """Tokens: the questions are short."""
 
 
-def write_gguf(folder: Path, target: Path, kind: GgufKind, tokenizer: Any, threads: int = 1) -> list[str]:
+def write_gguf(folder: Path, target: Path, kind: GgufKind, tokenizer: Any, threads: int = 0) -> list[str]:
     """Write the model in ``folder`` (Hugging Face's form) as the GGUF file ``target``.
 
     Returns:

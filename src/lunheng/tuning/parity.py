@@ -108,7 +108,7 @@ def parity(
     kind: GgufKind = "f16",
     server: EndpointSettings | None = None,
     tokens: int = ANSWER_TOKENS,
-    threads: int = 1,
+    threads: int = 0,
     say: Say = lambda _: None,
 ) -> Parity:
     """Compare ``model`` with what is made of it, and write parity.json beside it.
@@ -119,6 +119,7 @@ def parity(
         kind: of the GGUF file, given or made; it sets the limits.
         server: where the model is served; None: llama.cpp's own server over the GGUF file, on the loopback.
         tokens: of each answer.
+        threads: of llama.cpp; 0 for as many as there are cores.
         say: told what is being done.
 
     Raises:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lunheng.errors import MissingExtraError, ModelError
+from lunheng.models.onnx_session import thread_count
 
 Mixture = Literal["q3_k_m", "q4_k_m", "q5_k_m", "q6_k"]
 _BASE: dict[Mixture, str] = {"q3_k_m": "Q3_K", "q4_k_m": "Q4_K", "q5_k_m": "Q5_K", "q6_k": "Q6_K"}
@@ -96,7 +97,7 @@ def _fitting(kind: str, row: int) -> str:
     return _FALLBACK[kind] if row % _BLOCK == 0 else "F16"
 
 
-def quantise(writer: Any, mixture: Mixture, threads: int = 1) -> None:
+def quantise(writer: Any, mixture: Mixture, threads: int = 0) -> None:
     """Turn the tensors that ``writer`` (gguf's) holds into a mixture of K-quants, each when it is written.
 
     Raises:
@@ -106,7 +107,7 @@ def quantise(writer: Any, mixture: Mixture, threads: int = 1) -> None:
     import gguf
 
     library = _library()
-    pool = ThreadPoolExecutor(max(threads, 1))
+    pool = ThreadPoolExecutor(thread_count(threads))
     shapes = [
         Shape(name, len(info.shape), int(info.shape[-1]))
         for tensors in writer.tensors

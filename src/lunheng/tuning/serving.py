@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,15 @@ def largest_rank(folder: Path) -> int:
     return max(ranks, default=0)
 
 
-def write_readme(folder: Path, final: Path, base: str, name: str, rank: int, four_bit: bool) -> None:
-    """The launch commands, with everything filled in; ``final`` is where the folder will stand."""
+def write_readme(
+    folder: Path, final: Path, base: str, name: str, rank: int, complaints: Sequence[str], four_bit: bool
+) -> None:
+    """The launch commands, with everything filled in.
+
+    Args:
+        final: where the folder will stand.
+        complaints: why a server would not take it, if so.
+    """
     limit = next((r for r in RANKS if r >= rank), None)
     if limit is None:
         raise ModelError(f"{folder}: rank {rank} is more than vLLM serves ({RANKS[-1]}); merge it")
@@ -97,11 +105,14 @@ def write_readme(folder: Path, final: Path, base: str, name: str, rank: int, fou
         if four_bit
         else ""
     )
+    refused = "".join(
+        f"\n**Not as it is**: {complaint}. Export it merged: `--to safetensors`.\n" for complaint in complaints
+    )
     (folder / "README.md").write_text(
         f"""# {name}
 
 A LoRA adapter of rank {rank} over `{base}`. Put the folder where the server sees it, and the base likewise.
-{over}
+{refused}{over}
 ## vLLM
 
 ```

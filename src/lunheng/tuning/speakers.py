@@ -15,6 +15,7 @@ from lunheng.config import EndpointSettings
 from lunheng.errors import ModelError
 from lunheng.models.endpoint import Endpoint
 from lunheng.models.llms.llamacpp import LlamaCppLLM
+from lunheng.models.onnx_session import thread_count
 from lunheng.tuning.readings import KEPT, Reading, greedy, prompt_ids, read_along
 from lunheng.types import Message
 
@@ -116,14 +117,14 @@ def plain(text: str) -> str:
 
 
 @contextmanager
-def served(gguf: Path, threads: int = 1, window: int = 1024) -> Iterator[EndpointSettings]:
+def served(gguf: Path, threads: int = 0, window: int = 1024) -> Iterator[EndpointSettings]:
     """llama.cpp's OpenAI-compatible server over ``gguf``, on the loopback, for as long as it is wanted."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = str(gguf)
     params.n_ctx, params.n_parallel, params.n_gpu_layers = window, 1, 0
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = thread_count(threads)
     params.fit_params = params.warmup = params.ui = False
     params.verbosity = -1
     params.hostnames, params.port = ["127.0.0.1"], 0

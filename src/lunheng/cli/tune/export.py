@@ -23,7 +23,7 @@ def export(
     shard: Annotated[str, typer.Option(help="The most that one file of safetensors holds.")] = "5GB",
     name: Annotated[str, typer.Option(help="By which a server is asked for the adapter; by default the run's.")] = "",
     system: Annotated[str, typer.Option(help="A system message for Ollama's Modelfile.")] = "",
-    threads: Annotated[int, typer.Option(min=1, help="For quantising.")] = 1,
+    threads: Annotated[int, typer.Option(min=0, help="For quantising; 0: as many as there are cores.")] = 0,
     base: Base = None,
     four_bit: FourBit = None,
     as_json: AsJson = False,

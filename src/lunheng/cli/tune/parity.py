@@ -32,7 +32,7 @@ def parity(
     ] = None,
     server_model: Annotated[str, typer.Option(help="The model's name at --server.")] = "",
     tokens: Annotated[int, typer.Option(min=1, max=256, help="Of each answer.")] = 12,
-    threads: Annotated[int, typer.Option(min=1, help="For llama.cpp.")] = 1,
+    threads: Annotated[int, typer.Option(min=0, help="For llama.cpp; 0: as many as there are cores.")] = 0,
     base: Base = None,
     four_bit: FourBit = None,
     as_json: AsJson = False,
