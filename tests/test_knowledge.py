@@ -322,3 +322,14 @@ def test_documents_keep_their_metadata(kb: KnowledgeBase, tmp_path: Path) -> Non
     hit = kb.search("lighthouse", k=1, filter='extra.room == 4 and extra.labels contains "sea"')[0]
     assert hit.chunk.metadata.collection == "museum" and hit.chunk.metadata.extra["room"] == 4
     assert not kb.search("lighthouse", k=1, filter="extra.room == 5")
+
+
+def test_chunks_are_those_that_may_be_seen(kb: KnowledgeBase, tmp_path: Path) -> None:
+    (tmp_path / "open.md").write_text("# 公开\n\n人人可读的内容。", encoding="utf-8")
+    (tmp_path / "closed.md").write_text("# Closed\n\nFor the board alone.", encoding="utf-8")
+    kb.add(tmp_path / "open.md")
+    kb.add(tmp_path / "closed.md", acl=["group:board"])
+    assert {c.metadata.language for c in kb.chunks()} == {"zh", "en"}
+    assert {c.metadata.language for c in kb.chunks(principal=Principal("ann"))} == {"zh"}
+    assert {c.metadata.language for c in kb.chunks(filter='language == "en"')} == {"en"}
+    assert not list(kb.chunks(filter='language == "en"', principal=Principal("ann")))
