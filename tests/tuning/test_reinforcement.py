@@ -271,9 +271,7 @@ def test_the_completions_that_ppo_learns_from(policy: str, data: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_a_real_model_learns_to_answer_shortly(
-    real_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_real_model_learns_what_pays(real_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "digits_reward.py").write_text(
         "def digits(prompt, completion, answer):\n"
         "    return sum(c.isdigit() for c in completion) / max(len(completion.strip()), 1)\n",
@@ -282,12 +280,9 @@ def test_a_real_model_learns_to_answer_shortly(
     monkeypatch.syspath_prepend(tmp_path)
     rows: list[dict[str, object]] = [{"prompt": f"What is {a} plus {b}?"} for a in range(3, 8) for b in range(2, 6)]
     data = write_jsonl(tmp_path / "sums.jsonl", rows)
-    made = recipe(
-        "grpo", real_model, data, tmp_path / "out",
-        **{"reward.functions": ["digits_reward:digits"], "training.steps": 12, "training.batch": 16,
-           "training.device_batch": 16, "training.learning_rate": 5e-4, "data.validation_share": 0.2},
-    )  # fmt: skip
-    trained = train(made)
+    changes: dict[str, Any] = {"training.steps": 5, "training.batch": 8, "training.learning_rate": 1e-3}
+    changes |= {"reward.functions": ["digits_reward:digits"], "reward.kl": 0.0, "data.validation_share": 0.1}
+    trained = train(recipe("grpo", real_model, data, tmp_path / "out", **changes))
     rewards = curve(trained.output, "reward")
-    assert sum(rewards[-3:]) / 3 > sum(rewards[:3]) / 3 + 0.1, rewards
-    assert trained.manifest.metrics["reward"] > trained.manifest.before["reward"]
+    assert sum(rewards[-2:]) > sum(rewards[:2]), rewards
+    assert trained.manifest.metrics["reward"] > trained.manifest.before["reward"] + 0.05
