@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from lunheng.cli.tune import chat, check, data, encoders, export, generate, hardware, merge, parity, train
+from lunheng.cli.tune import (
+    chat,
+    check,
+    data,
+    encoders,
+    export,
+    generate,
+    hardware,
+    importing,
+    launch,
+    merge,
+    parity,
+    plan,
+    train,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Train models.")
 
@@ -19,6 +33,9 @@ app.command("rerank")(encoders.rerank)
 app.command("check")(check.check)
 app.add_typer(data.app, name="data")
 app.command("hardware")(hardware.hardware)
+app.command("plan")(plan.plan)
+app.command("import")(importing.import_recipe)
+app.command("launch")(launch.launch)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)
 app.command("parity")(parity.parity)

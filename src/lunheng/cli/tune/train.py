@@ -105,7 +105,7 @@ def resolve(
         given["data.train"] = [str(path.absolute()) for path in data]
     if output is not None:
         given["output"] = str(output.absolute())
-    given |= dict(_change(text) for text in changes or ())
+    given |= dict(change(text) for text in changes or ())
     if recipe is not None:
         return load_recipe(recipe, method, **given)
     missing = [name for name, there in (("--model", model), ("--data", data), ("--output", output)) if not there]
@@ -114,7 +114,7 @@ def resolve(
     return make_recipe({"method": method}, **given)
 
 
-def _change(text: str) -> tuple[str, Any]:
+def change(text: str) -> tuple[str, Any]:
     """``key=value``, the value as TOML reads it, and a bare word as text."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
