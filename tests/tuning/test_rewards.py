@@ -76,6 +76,7 @@ def test_json() -> None:
     assert valid_json("", '{"名字": "张三", "ages": [1, 2]}', "") == 1
     for wrong in ('{"a": 1', "```json\n{}\n```", "42", '{"a": NaN}', "", "[" * 100_000):
         assert valid_json("", wrong, "") == 0
+    pytest.importorskip("jsonschema", reason="needs the extra 'tune'")
     person = json_of({"type": "object", "required": ["名字"], "properties": {"名字": {"type": "string"}}})
     assert [person("", said, "") for said in ('{"名字": "张三"}', '{"name": "Zhang"}', "张三")] == [1, 0.5, 0]
     with pytest.raises(ConfigError, match="no JSON Schema"):
@@ -139,6 +140,7 @@ def test_a_reward_that_cannot_be_loaded(mine: None, name: str, says: str) -> Non
 
 
 def test_a_schema_is_read_from_its_file(tmp_path: Path) -> None:
+    pytest.importorskip("jsonschema", reason="needs the extra 'tune'")
     path = tmp_path / "schema.json"
     path.write_text(json.dumps({"required": ["城市"]}), encoding="utf-8")
     judge = make_judge(RewardPart(("valid_json",), schema=path))
