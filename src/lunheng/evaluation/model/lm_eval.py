@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lunheng.errors import DataError, MissingExtraError
+from lunheng.errors import DataError, LunhengError, MissingExtraError
 from lunheng.evaluation.model.asking import likelihood_model
 from lunheng.evaluation.model.perplexity import text_log_probability
 from lunheng.evaluation.model.scores import Metric, given, mean
@@ -89,7 +89,9 @@ def measure_lm_eval(
             log_samples=True,
             verbosity="ERROR",
         )
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, OSError) as error:
+    except LunhengError:
+        raise
+    except Exception as error:  # the harness and its loader of data have no common class of errors
         raise DataError(f"{task}: lm-eval cannot run it ({type(error).__name__}: {error})") from error
     samples = found["samples"][name]
     if not samples:
@@ -106,6 +108,8 @@ def _located(config: dict[str, Any], task: Path) -> dict[str, Any]:
     """The task's configuration, its data files found beside it where they are not here."""
     files = (config.get("dataset_kwargs") or {}).get("data_files")
     if not files:
+        if config.get("dataset_path") in ("json", "csv", "parquet", "text"):
+            raise DataError(f"{task}: names no dataset_kwargs.data_files, which say where its data lies")
         return config
 
     def locate(name: str) -> str:
