@@ -3,10 +3,12 @@
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lunheng.errors import ModelError
 from lunheng.models.llms.llamacpp import LlamaCppLLM
+from lunheng.protocols import LikelihoodModel
 from lunheng.testing.real_models import TINY_LLM, model_folder, small_llm
 from lunheng.types import Message
 
@@ -74,3 +76,25 @@ def test_missing_and_damaged_files(tmp_path: Path) -> None:
     (tmp_path / "bad.gguf").write_bytes(b"GGUF" + bytes(1000))
     with pytest.raises(ModelError, match="cannot load"):
         LlamaCppLLM(tmp_path / "bad.gguf").generate((Message("user", "a"),))
+
+
+def test_likelihoods_token_by_token() -> None:
+    llm = LlamaCppLLM(model_folder(TINY_LLM) / "model.gguf", threads=1, window=64)
+    assert isinstance(llm, LikelihoodModel)
+    right, wrong, rare = llm.log_likelihoods([("The capital of France is", w) for w in (" Paris", " seven", " 北")])
+    assert right.tokens == wrong.tokens == 1 and right.greedy and not wrong.greedy
+    assert right.log_probability > -1 > wrong.log_probability and rare.log_probability < wrong.log_probability
+    assert sum(np.exp(list(llm.next_logprobs(llm.encode("中国的首都"), 100_000).values()))) == pytest.approx(
+        1, abs=1e-3
+    )
+    for half in llm.encode("中国的首都是北京。"):  # tokens of which some are half a character
+        assert len(llm.next_logprobs([1, half], 5)) == 5
+    tokens = llm.encode("The capital of France is Paris")
+    logs = llm.token_log_probabilities([tokens, []])
+    assert logs[0].shape == (len(tokens),) and logs[1].shape == (0,)
+    assert logs[0][-1] == pytest.approx(right.log_probability, abs=0.02)
+    with pytest.raises(ModelError, match="window is 64"):
+        llm.token_log_probabilities([tokens * 20])
+    with pytest.raises(ModelError, match="empty"):
+        llm.log_likelihoods([("a", "")])
+    llm.close()

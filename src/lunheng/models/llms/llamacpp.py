@@ -20,9 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lunheng.errors import ModelError
+from lunheng.models.llms.llamacpp_likelihood import NextTokens
 from lunheng.models.onnx_session import thread_count
-from lunheng.types import Completion, Message, content_id
+from lunheng.types import Completion, Likelihood, Message, content_id
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +46,7 @@ class _Runtime:
 
 
 class LlamaCppLLM:
-    """Implements ``LLM``. Loads when first used; one answer at a time, later callers wait.
+    """Implements ``LLM`` and ``LikelihoodModel``. Loads when first used; one answer at a time, later callers wait.
 
     With ``temperature=0`` the same prompt gives the same text, as far as the processor's sums allow:
     a prompt read from the cache is summed in another order than one read afresh.
@@ -136,7 +140,11 @@ class LlamaCppLLM:
     def next_logprobs(self, tokens: Sequence[int], kept: int) -> dict[int, float]:
         """Log-probabilities (natural) of the ``kept`` likeliest tokens after the token ids ``tokens``, unsampled."""
         self._loaded()
+        # llama.cpp says nothing of a token that is half a character, as many in Chinese are; so a plain letter is what
+        # it writes. The probabilities are those before the bias.
+        letter = self._post("/tokenize", {"content": "a", "add_special": False})["tokens"][0]
         asked = {"prompt": list(tokens), "n_predict": 1, "n_probs": kept, "temperature": 0.0, "cache_prompt": True}
+        asked["logit_bias"] = [[letter, 1000.0]]
         place = self._post("/completion", asked | self._which())["completion_probabilities"][0]
         return {int(token["id"]): float(token["logprob"]) for token in place["top_logprobs"]}
 
@@ -145,6 +153,28 @@ class LlamaCppLLM:
         read: dict[str, Any] = answer.json()
         self._raise_if_error(read)
         return read
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of ``text``, no special ones added."""
+        self._loaded()
+        return list(self._post("/tokenize", {"content": text, "add_special": False, "parse_special": False})["tokens"])
+
+    def log_likelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
+        """How likely each (prompt, continuation) is; one request for each token of a continuation.
+
+        Raises:
+            ModelError: a continuation is empty, or longer than the window.
+        """
+        after = self._next_tokens()
+        return [after.log_likelihood(self.encode, prompt, continuation) for prompt, continuation in pairs]
+
+    def token_log_probabilities(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float64]]:
+        """For each sequence the natural log of each token's probability; one request for each token.
+
+        Raises:
+            ModelError: a sequence has as many tokens as the window, or more.
+        """
+        return [self._next_tokens().log_probabilities(sequence) for sequence in sequences]
 
     def generate(
         self,
@@ -203,6 +233,17 @@ class LlamaCppLLM:
         if not self._adapters:
             return {}
         return {"lora": [{"id": at, "scale": float(name == self._adapter)} for at, name in enumerate(self._adapters)]}
+
+    def _next_tokens(self) -> NextTokens:
+        self._loaded()
+        said = self._http.get("/props").json()
+        mark = said.get("bos_token") or said.get("eos_token") or ""
+        found = self._post("/tokenize", {"content": mark, "add_special": False, "parse_special": True})["tokens"]
+        if len(found) != 1:
+            raise ModelError(
+                f"{self._name}: has neither a start nor an end token, so the first token has no likelihood"
+            )
+        return NextTokens(self.next_logprobs, int(found[0]), self._window, self._name)
 
     def _payload(
         self, messages: Sequence[Message], stop: Sequence[str], max_tokens: int, temperature: float

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lunheng.errors import MissingExtraError, ModelError
+from lunheng.models.llms.continuation import joined_tokens
 from lunheng.models.llms.hugging_face.folder import ModelFolder, find_model_folder
 from lunheng.models.llms.hugging_face.opening import open_model, open_tokenizer
 from lunheng.models.llms.hugging_face.stopping import Cut, json_mask
@@ -150,7 +151,7 @@ class HuggingFaceLLM:
         Raises:
             ModelError: a continuation is empty, or longer than the window.
         """
-        split = [self._split(prompt, continuation) for prompt, continuation in pairs]
+        split = [joined_tokens(self.encode, self._start, self.window, *pair) for pair in pairs]
         # Several continuations of one token, as the letters of a multiple choice, share all that stands before.
         rows = list(dict.fromkeys(tuple(tokens[:-1]) for tokens, _ in split))
         place = {row: number for number, row in enumerate(rows)}
@@ -196,23 +197,6 @@ class HuggingFaceLLM:
         if found is None:
             raise ModelError(f"{self.name}: its tokenizer has neither a start nor an end token")
         return int(found)
-
-    def _split(self, prompt: str, continuation: str) -> tuple[list[int], int]:
-        """The tokens of both, the start token before them, and how many of them are the continuation's.
-
-        White space at the prompt's end goes over to the continuation, since tokens begin with it (as lm-eval does).
-        """
-        if not continuation:
-            raise ModelError("likelihood: the continuation is empty")
-        stripped = prompt.rstrip()
-        continuation = prompt[len(stripped) :] + continuation
-        before, whole = self.encode(stripped), self.encode(stripped + continuation)
-        if len(whole) <= len(before):  # the two merge into one token
-            whole = before + self.encode(continuation)
-        count = len(whole) - len(before)
-        if count >= self.window:
-            raise ModelError(f"{self.name}: a continuation has {count} tokens and the window is {self.window}")
-        return [self._start, *whole][-(self.window + 1) :], count
 
     def _forward(self, rows: Sequence[Sequence[int]], read: Callable[[int, Any], None]) -> None:
         """Give ``read`` each row's number and its logits, (tokens, vocabulary); rows of like length run together."""
