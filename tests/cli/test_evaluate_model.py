@@ -12,9 +12,7 @@ from lunheng.cli.main import app
 from lunheng.errors import DataError, LunhengError
 from lunheng.testing.real_models import TINY_LLM, model_folder
 
-CHOICE = (
-    "question,A,B,C,D,answer\nThe capital of France is,Rome,Paris,Oslo,Cairo,B\nThe opposite of hot is,cold,warm,red,dog,A\n"
-)
+CHOICE = "question,A,B,C,D,answer\nThe capital of France is,Rome,Paris,Oslo,Cairo,B\nThe opposite of hot is,cold,warm,red,dog,A\n"
 
 
 def run(*arguments: str) -> str:
