@@ -204,7 +204,7 @@ def test_a_real_model_learns_to_prefer(real_model: str, tmp_path: Path) -> None:
         "train": str(write_jsonl(tmp_path / "data.jsonl", rows[:12])),
         "evaluation": str(write_jsonl(tmp_path / "held.jsonl", rows[12:])),
     }
-    changes = {"training.learning_rate": 5e-4, "training.steps": 5, "training.device_batch": 1}
+    changes = {"training.learning_rate": 5e-4, "training.steps": 6, "training.batch": 4, "training.device_batch": 2}
     made = train(recipe(real_model, data, tmp_path / "out", **changes)).manifest
     assert made.before["rewards/accuracies"] == 0.5 and made.metrics["rewards/accuracies"] == 1.0
     assert made.metrics["rewards/margins"] > 0.1 and made.metrics["loss"] < made.before["loss"]
