@@ -140,6 +140,27 @@ def test_an_adapter_is_read_over_its_base_and_says_something_else(
         find_model_folder(run)
 
 
+def test_an_adapter_trained_over_four_bits_is_read_over_four_bits(
+    llm: HuggingFaceLLM, tiny: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("bitsandbytes", reason="needs the extra 'tune'")
+    import peft
+    from transformers import AutoModelForCausalLM
+
+    model = peft.get_peft_model(
+        AutoModelForCausalLM.from_pretrained(tiny), peft.LoraConfig(r=4, target_modules="all-linear")
+    )
+    model.save_pretrained(tmp_path / "model")  # a new adapter adds nothing: what differs is the base
+    (tmp_path / "manifest.json").write_text(json.dumps({"mode": "qlora", "base_folder": str(tiny)}))
+    adapted = HuggingFaceLLM(tmp_path / "model")
+    assert adapted.name == tmp_path.name
+    ids = llm.encode(TEXTS[2])
+    found, plain = adapted.token_log_probabilities([ids])[0], llm.token_log_probabilities([ids])[0]
+    kinds = {type(module).__name__ for module in adapted._open_model().modules()}
+    assert "Linear4bit" in kinds
+    assert not np.allclose(found, plain, atol=1e-5) and np.allclose(found, plain, atol=1.0), "rounded, not another"
+
+
 def test_prompt_tuning_has_places_of_its_own_before_the_text(tiny: Path, tmp_path: Path) -> None:
     import peft
     from transformers import AutoModelForCausalLM
