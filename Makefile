@@ -59,6 +59,14 @@ bench-parsing: $(VENV)/.installed-dev ## PDF beside seven other engines, and rec
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/parsing_ocr.py
 	$(BIN)/python benchmarks/assemble.py
 
+bench-tuning: $(VENV)/.installed-dev ## fine-tuning on real small models: what it gains, beside TRL and LLaMA-Factory (under two hours)
+	$(BIN)/lunheng models pull smollm2-135m-instruct multilingual-e5-small
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/tuning_quality.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/tuning_retrieval.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/tuning_memory.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/tuning_peers.py
+	$(BIN)/python benchmarks/assemble.py
+
 docs: $(VENV)/.installed-dev
 	$(BIN)/mkdocs build --strict
 

@@ -9,15 +9,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PARTS = (
-    "retrieval",
-    "chunking",
-    "answers",
-    "peers",
-    "lexical",
-    "vectors",
-    "parsing",
-    "parsing_ocr",
-    "tuning_retrieval",
+    *("retrieval", "chunking", "answers", "peers", "lexical", "vectors", "parsing", "parsing_ocr"),
+    *("tuning_quality", "tuning_retrieval", "tuning_memory", "tuning_peers"),
 )
 HEAD = """# What was measured
 

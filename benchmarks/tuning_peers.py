@@ -91,9 +91,7 @@ def version_of(python: str, packages: list[str]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--data", type=Path, default=HERE.parent.parent / "shared/data/llamafactory_demos/alpaca_en_demo.json"
-    )
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/llamafactory_demos/alpaca_en_demo.json"))
     parser.add_argument("--rows", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--sides", default="lunheng,trl,llamafactory")

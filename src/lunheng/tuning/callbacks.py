@@ -64,6 +64,8 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         self._began, self._tokens = time.monotonic(), state.num_input_tokens_seen
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if not state.max_steps:  # what is measured before the first step
+            return
         self._loss = (logs or {}).get("loss", self._loss)
         seconds = max(time.monotonic() - self._began, 1e-9)
         rate = (state.num_input_tokens_seen - self._tokens) / seconds
