@@ -96,3 +96,29 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "two" / "manifest.json").read_text("utf-8"))["status"] == "done"
     names = {path.name for path in (tmp_path / "two").iterdir()}
     assert names == {path.name for path in (tmp_path / "one").iterdir()}, "the first process alone writes"
+
+
+def test_ray_trains_by_ddp_alone(tmp_path: Path) -> None:
+    pytest.importorskip("ray.train", reason="needs the extra 'ray'")
+    from lunheng.tuning.ray import train_on_ray
+
+    with pytest.raises(ConfigError, match="take ddp"):
+        train_on_ray(recipe(devices=2, strategy="fsdp"), tmp_path / "r.toml")
+
+
+@pytest.mark.slow
+def test_two_workers_of_ray(tmp_path: Path) -> None:
+    pytest.importorskip("ray.train", reason="needs the extra 'ray'")
+    if installed(WORDS) is None:
+        pytest.skip(f"needs the model: lunheng models pull {WORDS}")
+    make_tiny_model(tmp_path / "base", base_folder(WORDS))
+    write_jsonl(tmp_path / "a.jsonl", [{"prompt": f"说 {n}", "completion": f"{n} 好"} for n in range(8)])
+    (tmp_path / "r.toml").write_text(
+        'method = "sft"\noutput = "out"\n[model]\nname = "base"\n[data]\ntrain = "a.jsonl"\nvalidation_share = 0\n'
+        "window = 64\n[training]\nsteps = 3\nbatch = 4\ndevice_batch = 2\ncheckpointing = false\n"
+        '[parallel]\ndevices = 2\nstrategy = "ddp"\n'
+    )
+    command = ["tune", "launch", "--recipe", str(tmp_path / "r.toml"), "--write", str(tmp_path / "launch")]
+    done = CliRunner().invoke(app, [*command, "--cpu", "--ray"], catch_exceptions=False)
+    assert done.exit_code == 0 and "done after 3 steps" in done.output
+    assert len(losses(tmp_path / "out")) == 3

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -192,7 +193,7 @@ def _play(recipe: Recipe, config: Any, batch: int, checkpointing: bool, dtype: s
         _mark_the_middle(model, counted)
         mixed = torch.autocast("cpu", dtype=kind, enabled=dtype != "float32")
         with counted, mixed, _fused_head(device):
-            loss = _loss_of(recipe)(model, recipe, batch)
+            loss = _loss_of(recipe, device)(model, recipe, batch)
             counted.mark()
             loss.backward()
     peaks = [held + peak for peak in counted.peaks]
@@ -317,24 +318,26 @@ def _make_fake(model: Any) -> list[Any]:
     return list(made.values())
 
 
-def _loss_of(recipe: Recipe) -> Callable[[Any, Recipe, int], Any]:
+def _loss_of(recipe: Recipe, device: str) -> Callable[[Any, Recipe, int], Any]:
     match recipe.method:
         case "embed":
             return _embedding_loss
         case "rerank" | "reward":
             return _scoring_loss
         case _:
-            return _language_loss
+            # TRL's loss by tiles is for accelerators; on a processor the answers' logits are there as a whole.
+            tiles = device == "cuda" and recipe.method not in ("clm", "ppo")
+            return functools.partial(_language_loss, tiles=tiles)
 
 
-def _language_loss(model: Any, recipe: Recipe, batch: int) -> Any:
-    """Rows of a language model, as TRL scores them: by tiles of the vocabulary, never the logits as a whole."""
+def _language_loss(model: Any, recipe: Recipe, batch: int, tiles: bool) -> Any:
+    """Rows of a language model, every token learnt; with ``tiles`` of the vocabulary, never the logits as a whole."""
     import torch
 
     window = recipe.data.window + (recipe.reward.completion_tokens if recipe.reward is not None else 0)
     ids = torch.zeros(batch * (2 if recipe.method == "dpo" else 1), window, dtype=torch.long)
     inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
-    if recipe.method not in ("clm", "ppo"):  # whose logits are there as a whole
+    if tiles:
         inputs["fused_lm_head"] = True
     if recipe.method in ("dpo", "kto", "ppo", "rloo", "grpo"):
         with torch.no_grad():  # the reference's turn: this model without its adapter, or another of its size
