@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import random
 import shutil
 import subprocess
@@ -216,7 +215,7 @@ def render(measured: dict[str, Any]) -> str:
         table(["", "before is", "before", "after", "points"], rows),
         "",
         *(f"{text}\n" for text in details),
-        f"Machine: {machine()}; {platform.system()}, "
+        f"Machine: {machine()}; "
         + versions("torch", "transformers", "sentence-transformers", "onnxruntime")
         + ". Words' embeddings stay as they are; training texts are cut at the window, measured ones are not.",
         "",

@@ -162,6 +162,8 @@ def test_with_a_knowledge_base_alone_the_questions_are_asked_of_it(
     examples = made["examples"]
     assert len(asked) == examples["trained"] + examples["held_out"] > 4
     assert made["lift"]["held_out"]["questions"] == examples["held_out"] and made["promoted"] is None
+    triples = (kb / "tuning" / "embed-1" / "triples.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(triples) == len(asked) and any(json.loads(line)["negatives"] for line in triples)
     recipe = (kb / "tuning" / "embed-1" / "recipe.toml").read_text(encoding="utf-8")
     assert 'group = "chunk_id"' in recipe, "of few documents, holding out by document would leave too little"
     result = CliRunner().invoke(app, ["tune", "embed", "--data", "x.jsonl", "-o", "out", "--limit", "3"])

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from lunheng.cli.common import AsJson, bar, counted, err, opened, out, print_json
 from lunheng.cli.tune.data.common import Templates
-from lunheng.cli.tune.knowledge import corpus_of, first_stage_of, put_to_use, questions_of
+from lunheng.cli.tune.knowledge import TRIPLES, corpus_of, first_stage_of, put_to_use, questions_of, with_hard_negatives
 from lunheng.cli.tune.train import STOPPED, Changes, Data, Model, Output, RecipeFile, Resume, resolve, show, summary
 
 if TYPE_CHECKING:
@@ -149,15 +149,15 @@ def _recipe(
     data = given.data
     if asks:
         with bar("asking", as_json) as advance:
-            data = [questions_of(base, output / QUESTIONS, templates, limit, advance)]
+            asked = questions_of(base, output / QUESTIONS, templates, limit, advance)
+        with bar("looking for hard negatives", as_json) as advance:
+            data = [with_hard_negatives(base, asked, advance)]
     documents = base.status()["documents"]
     if asks and documents < FEW_DOCUMENTS:
         err.print(
             f"[yellow]note[/]: {counted(documents, 'document')}: questions are held out by passage, not by document"
         )
-        by_passage = (
-            f'[{{path = {json.dumps(str((output / QUESTIONS).absolute()))}, columns = {{group = "chunk_id"}}}}]'
-        )
+        by_passage = f'[{{path = {json.dumps(str((output / TRIPLES).absolute()))}, columns = {{group = "chunk_id"}}}}]'
         given = replace(given, changes=[f"data.train={by_passage}", *(given.changes or ())])
     defaults = [f"{key}={json.dumps(value)}" for key, value in DEFAULTS.items()]
     model = given.model or base.status()["embedder"]

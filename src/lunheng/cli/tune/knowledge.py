@@ -5,6 +5,7 @@ Called by ``lunheng tune embed|rerank --kb``; the rooms of fine-tuning do not kn
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from lunheng.evaluation.runner import RetrievalReport
     from lunheng.knowledge import KnowledgeBase
     from lunheng.tuning.lift import Comparison
+
+TRIPLES = "triples.jsonl"
+"""Questions with their passages and hard negatives, in the run's folder."""
+NEGATIVES = 4
+MINED_DEPTH = 20
+"""The last rank of each search in which negatives are looked for."""
 
 
 def corpus_of(base: KnowledgeBase) -> dict[str, str]:
@@ -43,6 +50,31 @@ def questions_of(base: KnowledgeBase, output: Path, templates: bool, limit: int 
     written = make_questions(base.chunks(), base.search, output, QuestionSettings(), llm, limit, progress)
     if not written.rows:
         raise DataError(f"{base.folder}: no question could be made of its passages; see {written.rejected_file}")
+    return output
+
+
+def with_hard_negatives(base: KnowledgeBase, questions: Path, progress: Any) -> Path:
+    """The rows of ``questions`` with passages that its search takes for the answer and that are none, beside the file.
+
+    A question for which none is left by the filters keeps its row without.
+    """
+    from lunheng.cli.tune.data.negatives import search_of
+    from lunheng.tuning.rag.negatives import MiningSettings, mine_negatives
+    from lunheng.tuning.rag.scoring import CosineScorer
+    from lunheng.tuning.rag.wanted import of_triples
+
+    wanted, _ = of_triples(questions)
+    embedder = base.embedder
+    searches = {name: search_of(base, name) for name in ("bm25", "dense")}
+    settings = MiningSettings(count=NEGATIVES, depth=MINED_DEPTH)
+    mined = questions.with_name("negatives.jsonl")
+    mine_negatives(wanted, searches, CosineScorer(embedder), embedder.fingerprint, mined, settings, None, progress)
+    found = {row["query"]: row["negatives"] for row in map(json.loads, mined.read_text(encoding="utf-8").splitlines())}
+    rows = map(json.loads, questions.read_text(encoding="utf-8").splitlines())
+    output = questions.with_name(TRIPLES)
+    with output.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps({**row, "negatives": found.get(row["question"], [])}, ensure_ascii=False) + "\n")
     return output
 
 

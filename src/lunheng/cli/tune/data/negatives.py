@@ -123,7 +123,7 @@ def _mine(
         searches: dict[str, SearchMany] = {}
         for name in names:
             if kb is not None:
-                searches[name] = _search_of(kb, name)
+                searches[name] = search_of(kb, name)
             elif name == "bm25":
                 searches[name] = LexicalSearch(passages)
             else:
@@ -142,7 +142,8 @@ def _mine(
         yield _Mine(searches, reranker.score, reranker.fingerprint)
 
 
-def _search_of(kb: KnowledgeBase, name: str) -> SearchMany:
+def search_of(kb: KnowledgeBase, name: str) -> SearchMany:
+    """The knowledge base's search by words (bm25), by vectors (dense) or by both (hybrid), of many questions."""
     from lunheng.tuning.rag.searching import Found
 
     mode = _MODES[name]
