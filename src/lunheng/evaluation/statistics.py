@@ -81,9 +81,7 @@ def pooled_interval(
     """
     if not len(rows):
         raise ValueError("no scores: a measure needs at least one item")
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=samples)
-    low, high = np.quantile(of(draws @ rows), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(of(_drawn(rows, samples, seed)), [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(of(rows.sum(axis=0))), float(low), float(high))
 
 
@@ -97,9 +95,9 @@ def pooled_difference(
     """
     if len(a) != len(b) or not len(a):
         raise ValueError(f"paired scores of the same items are needed, got {len(a)} and {len(b)}")
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(len(a), np.full(len(a), 1 / len(a)), size=samples)
-    low, high = np.quantile(of(draws @ a) - of(draws @ b), [(1 - level) / 2, (1 + level) / 2])
+    drawn = _drawn(np.hstack([a, b]), samples, seed)
+    differences = of(drawn[:, : a.shape[1]]) - of(drawn[:, a.shape[1] :])
+    low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(of(a.sum(axis=0)) - of(b.sum(axis=0))), float(low), float(high))
 
 
@@ -126,3 +124,14 @@ def pooled_test(
         difference = of((total + swapped) / 2) - of((total - swapped) / 2)
         extreme += int((np.abs(difference) >= observed - 1e-12).sum())
     return (extreme + 1) / (samples + 1)
+
+
+def _drawn(rows: NDArray[np.float64], samples: int, seed: int) -> NDArray[np.float64]:
+    """The totals of ``samples`` sets, each drawn from ``rows`` with replacement; (samples, k)."""
+    rng = np.random.default_rng(seed)
+    # Counts per distinct row: of right and wrong answers there are two kinds, however many items there are.
+    distinct, counts = np.unique(rows, axis=0, return_counts=True)
+    block = max(1, 2_000_000 // len(distinct))  # so many counts are held at once
+    sizes = [min(block, samples - start) for start in range(0, samples, block)]
+    draws = (rng.multinomial(len(rows), counts / len(rows), size=size) for size in sizes)
+    return np.concatenate([counted @ distinct for counted in draws])

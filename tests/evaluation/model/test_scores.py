@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from lunheng.evaluation.model.scores import Metric, TaskResult, by_group, mean, part, ratio
-from lunheng.evaluation.statistics import bootstrap_interval, paired_test, pooled_interval, pooled_test
+from lunheng.evaluation.statistics import (
+    bootstrap_interval,
+    paired_test,
+    pooled_difference,
+    pooled_interval,
+    pooled_test,
+)
 
 
 def made(values: list[float | None], **options: object) -> Metric:
@@ -79,3 +85,12 @@ def test_chance_groups_and_json() -> None:
     assert mean("m", [None, None]) is None
     with pytest.raises(KeyError):
         result.metric("none")
+
+
+def test_a_large_set_is_drawn_in_blocks() -> None:
+    rows = np.array([(number % 2, 1.0) for number in range(20_000)], np.float64)
+    found = pooled_interval(rows, ratio)
+    # A share of one half over 20,000 items: 1.96 * sqrt(.25 / 20,000) = .0069 to either side.
+    assert (found.high - found.low) / 2 == pytest.approx(0.0069, abs=0.0006)
+    both = pooled_difference(rows, rows, ratio)
+    assert both.mean == both.low == both.high == 0

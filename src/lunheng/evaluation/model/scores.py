@@ -46,7 +46,7 @@ class Metric:
     """float64 (items, k): what each item adds to the totals."""
     of: Pool
     items: tuple[int, ...]
-    """The number of each row's item in the set: an item that could not be judged has none."""
+    """The number of each row's item in the set, rising: an item that could not be judged has none."""
     higher_is_better: bool = True
     chance: float | None = None
     """What would be no difference (0.5 for a win rate): the metric is tested against it."""
@@ -77,7 +77,7 @@ class Metric:
         both = sorted(set(self.items) & set(baseline.items))
         if not both or self.unit != baseline.unit:
             return None
-        mine, other = (m.rows[[m.items.index(item) for item in both]] for m in (self, baseline))
+        mine, other = (m.rows[np.searchsorted(m.items, both)] for m in (self, baseline))
         difference, p = pooled_difference(mine, other, self.of), pooled_test(mine, other, self.of)
         if p >= SIGNIFICANT or difference.mean == 0:
             return Comparison(difference, p, "no difference shown")
