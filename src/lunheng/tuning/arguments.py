@@ -26,7 +26,7 @@ DECAY_SHARE = 0.2
 """Of the steps, in which a warm-up-stable-decay schedule falls (Hu et al. 2024, MiniCPM: a tenth and more suffices)."""
 DEVICE_BATCH = 4
 """Examples at a time on one device, where the recipe leaves it open and no estimate says more."""
-_TOUCHING_FEW = {"ia3": 3e-3, "prefix": 1e-2, "prompt": 3e-2, "ptuning": 1e-2}
+_TOUCHING_FEW = {"ia3": 3e-3, "prefix": 1e-2, "prompt": 3e-2, "ptuning": 1e-2, "bottleneck": 1e-3}
 """Learning rates of the modes that train few parameters (the ones of their papers)."""
 
 
@@ -115,6 +115,7 @@ def arguments(
         "bf16": recipe.model.precision == "bfloat16",
         "fp16": recipe.model.precision == "float16",
         "gradient_checkpointing": bool(training.checkpointing),
+        "gradient_checkpointing_kwargs": {"use_reentrant": False} if training.checkpointing else None,
         "logging_steps": 1,
         # Otherwise a loss that is no number is logged as the last good one, and nobody sees it.
         "logging_nan_inf_filter": False,

@@ -5,12 +5,15 @@ Called by the trainers. Every mode but ``full`` is PEFT's (Mangrulkar et al. 202
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from lunheng.errors import ConfigError, ModelError
+from lunheng.tuning.adapters.targets import ALL, blocks_of, shortened, target_names
 from lunheng.tuning.bases import hub_offline
-from lunheng.tuning.recipes import FOUR_BIT, Mode, ParameterPart, Recipe
+from lunheng.tuning.parameter_part import FOUR_BIT, LOW_RANK, VIRTUAL, Mode, ParameterPart
+from lunheng.tuning.recipes import Recipe
 
 if TYPE_CHECKING:
     from lunheng.tuning.run import Run
@@ -19,35 +22,47 @@ if TYPE_CHECKING:
 Head = Literal["words", "score"]
 """What a model says at a place: the next word, or one number for all that was read (a reward model)."""
 CHANGES_BASE: tuple[Mode, ...] = ("pissa",)
-"""Modes that move a part of the base's weights into the adapter: without it, the base is no longer itself."""
+"""Modes that move a part of the base's weights into the adapter while it trains: without it, the base is not itself."""
+ENCODER = 128
+"""Width of P-tuning's encoder of learnt tokens."""
 
 
-def adapter_config(part: ParameterPart, steps: int, head: Head = "words") -> Any:
+def adapter_config(model: Any, part: ParameterPart, steps: int, head: Head = "words") -> Any:
     """PEFT's configuration for a mode; None for ``full``.
 
     Args:
+        model: the base, whose structure says what the adapter sits on.
         steps: optimiser steps of the run, over which AdaLoRA prunes.
         head: a scoring head is new, and so is trained and saved whole beside the adapter.
 
     Raises:
-        ConfigError: the run is too short for the mode.
+        ConfigError: the run is too short for the mode, or a target is no module of the model.
     """
+    if part.mode == "full":
+        return None
     import peft
 
     task = peft.TaskType.CAUSAL_LM if head == "words" else peft.TaskType.SEQ_CLS
     alpha = part.alpha if part.alpha is not None else 2.0 * part.rank
-    targets = part.targets if isinstance(part.targets, str) else list(part.targets)
+    if part.mode in VIRTUAL:
+        learnt: dict[str, Any] = {"task_type": task, "num_virtual_tokens": part.virtual_tokens}
+        match part.mode:
+            case "prefix":  # Li and Liang 2021
+                return peft.PrefixTuningConfig(**learnt)
+            case "prompt":  # Lester et al. 2021
+                return peft.PromptTuningConfig(**learnt)
+            case "ptuning":  # Liu et al. 2021
+                return peft.PromptEncoderConfig(**learnt, encoder_hidden_size=ENCODER)
     low_rank: dict[str, Any] = {
         "r": part.rank,
         "lora_alpha": alpha,
         "lora_dropout": part.dropout,
-        "target_modules": targets,
+        "target_modules": target_names(model, part.targets),
         "task_type": task,
+        **embeddings(model, part),
     }
     match part.mode:
-        case "full":
-            return None
-        case "lora" | "qlora":  # Hu et al. 2021; Dettmers et al. 2023
+        case "lora" | "qlora" | "loftq":  # Hu et al. 2021; Dettmers et al. 2023; Li et al. 2023
             return peft.LoraConfig(**low_rank)
         case "dora":  # Liu et al. 2024
             return peft.LoraConfig(**low_rank, use_dora=True)
@@ -72,16 +87,39 @@ def adapter_config(part: ParameterPart, steps: int, head: Head = "words") -> Any
                 deltaT=max(steps // 50, 1),
                 total_step=steps,
             )
-        case "ia3":  # Liu et al. 2022
-            return peft.IA3Config(task_type=task, **({} if targets == "all-linear" else {"target_modules": targets}))
-        case "prefix":  # Li and Liang 2021
-            return peft.PrefixTuningConfig(task_type=task, num_virtual_tokens=part.virtual_tokens)
-        case "prompt":  # Lester et al. 2021
-            return peft.PromptTuningConfig(task_type=task, num_virtual_tokens=part.virtual_tokens)
-        case "ptuning":  # Liu et al. 2021
-            return peft.PromptEncoderConfig(
-                task_type=task, num_virtual_tokens=part.virtual_tokens, encoder_hidden_size=128
+        case "ia3":  # Liu et al. 2022: keys, values, and what the feed-forward part gives back
+            blocks = blocks_of(model)
+            names = shortened(blocks, blocks.key_value + blocks.mlp_out)
+            if part.targets != ALL:
+                names = target_names(model, part.targets)
+            given_back = set(blocks.mlp_out)
+            inner = [name for name in names if any(f".{full}".endswith(f".{name}") for full in given_back)]
+            return peft.IA3Config(task_type=task, target_modules=names, feedforward_modules=inner)
+        case "bottleneck":
+            from lunheng.tuning.adapters.bottleneck import BottleneckConfig
+
+            blocks = blocks_of(model)
+            behind = blocks.mlp_out if part.bottleneck == "pfeiffer" else blocks.attention_out + blocks.mlp_out
+            return BottleneckConfig(
+                task_type=task, size=part.rank, dropout=part.dropout, target_modules=shortened(blocks, behind)
             )
+    raise AssertionError(part.mode)
+
+
+def embeddings(model: Any, part: ParameterPart) -> dict[str, Any]:
+    """PEFT's settings for embeddings that are trained whole, the output layer with them: tied, where it is tied."""
+    if not part.save_embeddings:
+        return {}
+    names = [_name_of(model, model.get_input_embeddings())]
+    tied = bool(model.config.get_text_config().tie_word_embeddings)
+    output = model.get_output_embeddings()
+    if output is not None and not tied:
+        names.append(_name_of(model, output))
+    return {"modules_to_save": names, "ensure_weight_tying": tied and output is not None}
+
+
+def _name_of(model: Any, module: Any) -> str:
+    return next(str(name).rsplit(".", 1)[-1] for name, other in model.named_modules() if other is module)
 
 
 def load_base(folder: str, part: ParameterPart, dtype: Any, head: Head = "words") -> Any:
@@ -116,7 +154,7 @@ def load_base(folder: str, part: ParameterPart, dtype: Any, head: Head = "words"
 
 def wrap(model: Any, part: ParameterPart, steps: int, head: Head = "words") -> Any:
     """``model`` with the mode's parameters, and only these, to be trained."""
-    config = adapter_config(part, steps, head)
+    config = adapter_config(model, part, steps, head)
     if config is None:
         return model
     import peft
@@ -161,4 +199,19 @@ def trainable(run: Run, tokenizer: Any, steps: int, head: Head = "words") -> Any
         tokenizer: as of ``ready``.
         steps: optimiser steps of the run.
     """
-    return wrap(ready(run, tokenizer, head), run.recipe.parameters, steps, head)
+    model = ready(run, tokenizer, head)
+    return wrap(model, parameters_of(run), steps, head)
+
+
+def parameters_of(run: Run) -> ParameterPart:
+    """The recipe's, with the embeddings saved where tokens were added to them, in the modes that can."""
+    part = run.recipe.parameters
+    if part.save_embeddings is not None or not run.added_tokens or part.mode == "full":
+        return part
+    if part.mode in LOW_RANK:
+        return dataclasses.replace(part, save_embeddings=True)
+    run.warnings.append(
+        f"parameters.mode: {part.mode} does not train the embeddings, and the template added {run.added_tokens} tokens, "
+        "whose embeddings stay as they were made; lora would train them"
+    )
+    return part

@@ -20,25 +20,12 @@ from pydantic.dataclasses import dataclass
 from lunheng.errors import ConfigError, MissingExtraError
 from lunheng.tuning.data.examples import Kind
 from lunheng.tuning.encoder_parts import EmbeddingPart, RerankingPart
+from lunheng.tuning.parameter_part import FOUR_BIT as FOUR_BIT
+from lunheng.tuning.parameter_part import VIRTUAL, check_parameters
+from lunheng.tuning.parameter_part import ParameterPart as ParameterPart
 from lunheng.tuning.reinforcement_parts import ProximalPart, RewardPart, check_reward
 
 Method = Literal["clm", "sft", "reward", "dpo", "kto", "ppo", "rloo", "grpo", "embed", "rerank"]
-Mode = Literal[
-    "full",
-    "lora",
-    "qlora",
-    "dora",
-    "rslora",
-    "pissa",
-    "adalora",
-    "qadalora",
-    "ia3",
-    "prefix",
-    "prompt",
-    "ptuning",
-]
-FOUR_BIT: tuple[Mode, ...] = ("qlora", "qadalora")
-"""Modes over a base in 4 bits (NF4 with double quantisation: Dettmers et al. 2023)."""
 ENCODERS: tuple[Method, ...] = ("embed", "rerank")
 """Methods that train an encoder rather than a language model."""
 NEEDS: Mapping[Method, Kind] = {
@@ -54,8 +41,6 @@ NEEDS: Mapping[Method, Kind] = {
     "rerank": "triple",
 }
 """The kind of example that each method learns from."""
-
-_PREPENDED: tuple[Mode, ...] = ("prefix", "prompt", "ptuning")
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -96,24 +81,6 @@ class DataPart:
     """clm: a document sees those before it in its window."""
     too_long: Literal["truncate", "drop", "refuse"] = "refuse"
     """What becomes of an example over the window; what is cut or dropped is counted and named."""
-
-
-@dataclass(frozen=True, config=_STRICT)
-class ParameterPart:
-    """Which parameters are trained."""
-
-    mode: Mode = "lora"
-    rank: Annotated[int, Field(ge=1)] = 16
-    alpha: float | None = None
-    """None: twice the rank (the rank's square root times two for rslora scales alike)."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    targets: str | tuple[str, ...] = "all-linear"
-    virtual_tokens: Annotated[int, Field(ge=1)] = 20
-    """Of prefix, prompt and P-tuning."""
-    plus_ratio: Annotated[float, Field(ge=1)] | None = None
-    """LoRA+ (Hayou et al. 2024): the learning rate of B over that of A."""
-    save_embeddings: bool | None = None
-    """Train and save the embeddings whole; None: where tokens were added."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -224,6 +191,7 @@ class Recipe:
     def __post_init__(self) -> None:
         _check_parallel(self)
         _check_data(self)
+        check_parameters(self.parameters, bool(self.training.checkpointing))
         _refuse_unused(self.preference, "preference", self.method, tuple(_PREFERENCE_KEYS))
         _check_preference(self.method, self.preference)
         _refuse_unused(self.embedding, "embedding", self.method, ("embed",))
@@ -279,7 +247,7 @@ def _check_data(recipe: Recipe) -> None:
     if data.packing and recipe.method not in ("clm", "sft"):
         raise ValueError(f"data.packing: is for sft (and clm always packs); {recipe.method} does not; remove it")
     apart = data.packing if recipe.method != "clm" else not data.across_documents
-    if apart and recipe.parameters.mode in _PREPENDED:
+    if apart and recipe.parameters.mode in VIRTUAL:
         raise ValueError(
             f"parameters.mode: {recipe.parameters.mode} sets learnt vectors before the window, and then its examples "
             "cannot be kept apart; "

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lunheng.errors import ConfigError, DataError, MissingExtraError, TrainingError
+from lunheng.tuning.adapters.upkeep import save, tend
 from lunheng.tuning.architectures import architecture
 from lunheng.tuning.arguments import CHECKPOINTS
 from lunheng.tuning.bases import base_folder, hub_offline
@@ -39,7 +40,7 @@ from lunheng.tuning.manifest import (
 )
 from lunheng.tuning.memory import choices, settle, with_choices
 from lunheng.tuning.preflight import HasLength, Prepared
-from lunheng.tuning.recipes import FOUR_BIT, Recipe, SourcePart, as_plain, write_recipe
+from lunheng.tuning.recipes import Recipe, SourcePart, as_plain, write_recipe
 from lunheng.tuning.refusals import refuse, refuse_start
 from lunheng.tuning.registry import register
 from lunheng.tuning.sampling import group_by_length
@@ -178,8 +179,7 @@ class Run:
         for watcher in watchers:
             trainer.add_callback(watcher)
         _without_printing(trainer)
-        if self.recipe.parameters.mode in FOUR_BIT:
-            _in_float32(trainer.model)
+        tend(self, trainer)
         if self.recipe.training.by_length and not self.recipe.data.packing:
             group_by_length(trainer, self.recipe.training.seed)
         self._note(
@@ -207,7 +207,7 @@ class Run:
                         f"{trainer.args.learning_rate:g}, and is there anything to learn in the data?"
                     )
                 after = _measured(trainer) if self.held and not stop.asked else {}
-                trainer.save_model(str(self.recipe.output / MODEL))
+                save(self, trainer, self.recipe.output / MODEL)
         except BaseException as error:
             self._note(status="failed", ended=now(), error=f"{type(error).__name__}: {error}")
             raise
@@ -368,15 +368,6 @@ def _measured(trainer: Any) -> dict[str, float]:
         for key, value in found.items()
         if isinstance(value, int | float) and not key.endswith(speed) and key.startswith("eval_")
     }
-
-
-def _in_float32(model: Any) -> None:
-    """TRL turns what is trained over a base in 4 bits to bfloat16, in which Adam's small steps round to nothing."""
-    import torch
-
-    for parameter in model.parameters():
-        if parameter.requires_grad and parameter.dtype == torch.bfloat16:
-            parameter.data = parameter.data.float()
 
 
 def _size(parameter: Any) -> int:

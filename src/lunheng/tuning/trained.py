@@ -180,6 +180,8 @@ def attach(opened: Any, model: TrainedModel) -> Any:
     """
     import peft
 
+    from lunheng.tuning.adapters import bottleneck  # noqa: F401 - PEFT knows that type from then on
+
     try:
         with hub_offline():
             return peft.PeftModel.from_pretrained(opened, str(model.folder)).eval()

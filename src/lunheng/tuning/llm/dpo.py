@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lunheng.tuning.arguments import arguments
-from lunheng.tuning.modes import adapter_config, ready
+from lunheng.tuning.modes import adapter_config, parameters_of, ready
 from lunheng.tuning.preflight import Pair, prepare_pairs
 from lunheng.tuning.recipes import PreferencePart, Recipe
 from lunheng.tuning.run import Trained, begin
@@ -55,7 +55,7 @@ def dpo(recipe: Recipe, resume: bool = False, report: Report | None = None) -> T
             processing_class=tokenizer,
             train_dataset=dataset(training),
             eval_dataset=dataset(held) if held else None,
-            peft_config=adapter_config(recipe.parameters, settings.max_steps),
+            peft_config=adapter_config(base, parameters_of(run), settings.max_steps),
             reference_free=part.reference_free,
         )
     if settings.precompute_ref_log_probs:

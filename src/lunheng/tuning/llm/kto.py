@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lunheng.errors import ConfigError, DataError
 from lunheng.tuning.arguments import arguments, device_batch
 from lunheng.tuning.llm.dpo import BETA
-from lunheng.tuning.modes import adapter_config, ready
+from lunheng.tuning.modes import adapter_config, parameters_of, ready
 from lunheng.tuning.preflight import Thumb, prepare_thumbs
 from lunheng.tuning.recipes import PreferencePart, Recipe
 from lunheng.tuning.run import Trained, begin
@@ -74,7 +74,7 @@ def kto(recipe: Recipe, resume: bool = False, report: Report | None = None) -> T
             processing_class=tokenizer,
             train_dataset=dataset(shuffled, batch),
             eval_dataset=dataset(held, batch) if held else None,
-            peft_config=adapter_config(recipe.parameters, settings.max_steps),
+            peft_config=adapter_config(base, parameters_of(run), settings.max_steps),
         )
     if settings.precompute_ref_log_probs:
         trainer.ref_model = None  # it has said all that it is asked
