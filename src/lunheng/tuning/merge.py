@@ -119,6 +119,11 @@ def _mergeable(model: TrainedModel) -> str:
             "weight, so that there is nothing to merge into; use it beside its base: lunheng tune generate or chat, or "
             "lunheng tune export --to adapter"
         )
+    if kind == "BOTTLENECK":
+        raise ModelError(
+            f"{model.folder}: a bottleneck adapter is a network of its own behind each part, not linear, so that no weight "
+            "can hold it; use it beside its base: lunheng tune generate or chat"
+        )
     return kind
 
 
