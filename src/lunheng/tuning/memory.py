@@ -18,7 +18,7 @@ from lunheng.errors import OutOfMemoryPredictedError
 from lunheng.tuning.encoder_parts import EmbeddingPart
 from lunheng.tuning.hardware import Device, Hardware, Precision
 from lunheng.tuning.modes import CHANGES_BASE
-from lunheng.tuning.recipes import FOUR_BIT, Recipe
+from lunheng.tuning.recipes import FOUR_BIT, ParameterPart, Recipe
 from lunheng.tuning.rehearsal import Step, Weights, rehearse, weights_of
 
 PROCESS = 590 * 2**20
@@ -233,6 +233,8 @@ def settle(recipe: Recipe, config: Any, hardware: Hardware, *, window: int | Non
     """
     ask = functools.partial(estimate, recipe, config, hardware, window=window)
     given = recipe.training.checkpointing
+    if given is None and recipe.parameters.mode == "prefix":  # its vectors do not outlive recomputing
+        given = False
     for checkpointing in (False, True) if given is None else (given,):
         found = _largest(recipe, ask, checkpointing, hardware)
         if found.fits:
@@ -286,13 +288,15 @@ def _refusal(recipe: Recipe, config: Any, hardware: Hardware, least: Estimate, w
     changes: list[tuple[str, Recipe]] = []
     if training.device_batch not in (None, 1):
         changes.append(("training.device_batch = 1", _with(recipe, "training", device_batch=1)))
-    if training.checkpointing is False:
+    if training.checkpointing is False and parameters.mode != "prefix":
         changes.append(("training.checkpointing = true", _with(recipe, "training", checkpointing=True)))
     if parameters.mode == "full":
         changes.append(('parameters.mode = "lora"', _with(recipe, "parameters", mode="lora")))
     shared = recipe.parallel.strategy in ("fsdp", "zero2", "zero3")
     if parameters.mode not in FOUR_BIT and recipe.method not in ("embed", "rerank") and not shared:
-        changes.append(('parameters.mode = "qlora"', _with(recipe, "parameters", mode="qlora")))
+        changes.append(
+            ('parameters.mode = "qlora"', dataclasses.replace(recipe, parameters=ParameterPart(mode="qlora")))
+        )
     longest = min(window or recipe.data.window, recipe.data.window)
     for shorter in (longest // 2, longest // 4):
         if shorter >= 64:
