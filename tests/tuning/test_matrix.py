@@ -107,7 +107,7 @@ def recipe(base: str, method: str, mode: str, folder: Path, changes: dict[str, A
         "training": {
             "steps": STEPS,
             "batch": 4 if method in ("ppo", "rloo", "grpo") else 2,
-            "learning_rate": (1e-4 if ON_REAL else 3e-3) if mode == "full" else 3e-3,
+            "learning_rate": (1e-4 if mode == "full" else 1e-3) if ON_REAL else 3e-3,
             "save_steps": STOPPED_AT,
         },
     }

@@ -56,10 +56,11 @@ class ParameterPart:
 
 
 _KNOWN_TO: Mapping[str, tuple[Mode, ...]] = {
-    "rank": (*LOW_RANK, "bottleneck"),
-    "alpha": LOW_RANK,
-    "dropout": (*LOW_RANK, "bottleneck"),
-    "targets": (*LOW_RANK, "ia3"),
+    # A recipe for an adapter is tried with everything trained by changing its mode alone.
+    "rank": ("full", *LOW_RANK, "bottleneck"),
+    "alpha": ("full", *LOW_RANK),
+    "dropout": ("full", *LOW_RANK, "bottleneck"),
+    "targets": ("full", *LOW_RANK, "ia3"),
     "virtual_tokens": VIRTUAL,
     "bottleneck": ("bottleneck",),
     "plus_ratio": tuple(mode for mode in LOW_RANK if mode not in ("adalora", "qadalora")),
