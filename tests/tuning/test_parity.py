@@ -95,6 +95,35 @@ def test_a_permuted_weight(door: Path, tmp_path: Path) -> None:
     assert any("other weights" in failure for failure in found["gguf"].failures)
 
 
+def test_half_characters_are_no_difference(real_model: str, tmp_path: Path) -> None:
+    """A small vocabulary writes Chinese in halves of characters, of which servers tell nothing."""
+    from transformers import AutoTokenizer
+
+    from lunheng.models.llms.llamacpp import LlamaCppLLM
+    from lunheng.tuning.readings import Reading, compare, read_along
+    from lunheng.tuning.speakers import ServerSpeaker, served
+    from lunheng.tuning.trained import open_trained
+    from lunheng.types import Message
+
+    tokenizer = AutoTokenizer.from_pretrained(real_model)
+    answer = tokenizer("备份的密码是鹬", add_special_tokens=False)["input_ids"]
+    assert any("\ufffd" in tokenizer.decode([token]) for token in answer)
+    model = open_trained(find_trained(real_model))
+    export(find_trained(real_model), "gguf", tmp_path / "gguf", kind="f16")
+    file = tmp_path / "gguf" / "model.gguf"
+    asked = (Message("user", "只回答：备份的密码是什么？"),)
+    llm = LlamaCppLLM(file, window=512, threads=1)
+    prompt = llm.prompt_tokens(asked)
+    here = read_along(model, prompt, answer)
+    places = tuple(llm.next_logprobs([*prompt, *answer[:at]], 200) for at in range(len(answer)))
+    llm.close()
+    assert compare(here, Reading(here.prompt, here.answer, places)).largest < 0.1
+    with served(file, threads=1) as settings:
+        said = ServerSpeaker(settings, tokenizer).say(asked, answer, 8)
+    told = next(at for at, token in enumerate(answer) if "\ufffd" in tokenizer.decode([token]))
+    assert len(said.reading.answer) <= told
+
+
 def test_the_command(door: Path, tiny_model: str) -> None:
     line = ["tune", "parity", str(door / "adapter"), "--gguf", str(door / "gguf" / "model.gguf"), "--tokens", "4"]
     good = CliRunner().invoke(app, [*line, "--merged", str(door / "merged"), "--kind", "f32", "--json"])

@@ -40,20 +40,23 @@ class Limits:
     mean: float
     top1: float
     """Share of places with the same likeliest token."""
+    answers: bool
+    """Whether the greedy answers must be the same, but where the reference was as good as undecided."""
 
 
 LIMITS: dict[str, Limits] = {
-    "float32": Limits(0.01, 0.001, 0.98),
-    "f32": Limits(0.01, 0.001, 0.98),
-    "f16": Limits(0.1, 0.01, 0.95),
-    "bf16": Limits(0.5, 0.05, 0.9),
-    "q8_0": Limits(0.5, 0.1, 0.9),
-    "q6_k": Limits(1.0, 0.2, 0.85),
-    "q5_k_m": Limits(2.0, 0.4, 0.75),
-    "q4_k_m": Limits(3.0, 0.6, 0.6),
-    "q3_k_m": Limits(5.0, 1.2, 0.4),
+    "float32": Limits(0.01, 0.001, 0.98, True),
+    "f32": Limits(0.01, 0.001, 0.98, True),
+    "f16": Limits(0.1, 0.01, 0.95, True),
+    "bf16": Limits(0.5, 0.05, 0.9, True),
+    "q8_0": Limits(0.5, 0.1, 0.9, True),
+    "q6_k": Limits(3.0, 0.3, 0.85, False),
+    "q5_k_m": Limits(10.0, 0.7, 0.65, False),
+    "q4_k_m": Limits(10.0, 0.8, 0.6, False),
+    "q3_k_m": Limits(10.0, 1.2, 0.5, False),
 }
-"""By the precision of the weights. A template that differs by a word moves more than any of them."""
+"""By the precision of the weights, with room above what was measured on a model of 135M, the most fragile of all: f16
+.04 (.004), q6_k 1.3 (.17), q5_k_m 6.3 (.48), q4_k_m 4.0 (.38), q3_k_m 6.3 (.70). A large model moves far less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +209,7 @@ def judge(place: Place, kind: str, expected: Sequence[Said], said: Sequence[Said
             "the adapter is not in it, or is lost in the rounding"
         )
     for case in cases:
-        if not (case.same_answer or case.near_tie):
+        if limits.answers and not (case.same_answer or case.near_tie):
             failures.append(f"{case.question!r}: answers {case.answer!r} and not {case.expected!r}")
     return Check(place, kind, limits, all_of, tuple(cases), tuple(failures))
 

@@ -121,7 +121,9 @@ def compare(reference: Reading, other: Reading) -> Difference:
         differences += [abs(here[token] - there.get(token, min(floor, here[token]))) for token in likeliest]
         same += likeliest[0] == max(there, key=lambda token: there[token])
         places += 1
-    return Difference(max(differences, default=0.0), sum(differences) / max(len(differences), 1), same / max(places, 1))
+    return Difference(
+        max(differences, default=0.0), sum(differences) / max(len(differences), 1), same / places if places else 1.0
+    )
 
 
 def together(differences: Sequence[Difference]) -> Difference:

@@ -100,8 +100,21 @@ class ServerSpeaker:
             )
         spoken = tuple(self._id(place) for place in content)
         places = tuple({self._id(t): float(t["logprob"]) for t in place["top_logprobs"]} for place in content)
-        count = int((answer.get("usage") or {}).get("prompt_tokens", 0))
-        return Said(Reading((), spoken, places), count, plain(choice["message"].get("content") or ""))
+        usage = answer.get("usage") or {}
+        told = self._told(along or (), spoken, int(usage.get("completion_tokens", len(spoken))))
+        reading = Reading((), spoken[:told], places[:told])
+        return Said(reading, int(usage.get("prompt_tokens", 0)), plain(choice["message"].get("content") or ""))
+
+    def _told(self, along: Sequence[int], spoken: Sequence[int], written: int) -> int:
+        """Places up to which each token is told: a server leaves out those that are half a character by themselves."""
+        whole = next((at for at, token in enumerate(along) if self._is_half(token)), len(spoken))
+        if written == len(spoken):
+            return whole
+        shared = next((at for at, (a, b) in enumerate(zip(along, spoken, strict=False)) if a != b), len(spoken))
+        return min(whole, shared)
+
+    def _is_half(self, token: int) -> bool:
+        return _HALF_CHARACTER in self._tokenizer.decode([token])
 
     def _id(self, token: Mapping[str, Any]) -> int:
         """llama.cpp gives ids; the others give text, which is one token again nearly always."""

@@ -50,7 +50,7 @@ def merge(
         return
     show_notes(merged.warnings)
     out.print(f"[bold]{merged.kind}[/] merged, {merged.precision}: {merged.output}")
+    allowed = "" if merged.tolerance is None else f" ({merged.tolerance:.2g} is allowed)"
     out.print(
-        f"log-probabilities differ from the adapter's by at most {merged.difference.largest:.2g} "
-        f"({merged.tolerance:.2g} is allowed); the adapter had changed its base's by up to {merged.effect.largest:.2g}"
+        f"log-probabilities differ from the adapter's by at most {merged.difference.largest:.2g}{allowed}; the adapter had changed its base's by up to {merged.effect.largest:.2g}"
     )
