@@ -1,0 +1,151 @@
+"""Methods in each way to hold parameters, and parameter modes: what must hold of all of them.
+
+The loss falls, only what is meant to changes, what is saved says the same when it is opened, and a run that was stopped
+ends as one that was not. On a tiny model of real architecture; with LUNHENG_MATRIX=real on a real
+one of 135 million parameters.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl", reason="needs the extra 'tune'")
+
+from lunheng.testing.tiny_model import write_jsonl
+from lunheng.tuning.callbacks import read_log
+from lunheng.tuning.methods import train
+from lunheng.tuning.recipes import NEEDS, Recipe, make_recipe
+from lunheng.tuning.run import Trained
+
+ON_REAL = os.environ.get("LUNHENG_MATRIX") == "real"
+STEPS = 20
+STOPPED_AT = 12
+
+GOOD, BAD = "请看手册第三章。See chapter 3.", "不知道。No idea."
+ASKED = [f"第 {i % 5} 号门怎么开? How?" for i in range(24)]
+ROWS: dict[str, list[dict[str, object]]] = {
+    "text": [{"text": f"第 {i % 5} 号门的代码是 KESTREL-{i % 5}。The code of the door. " * 3} for i in range(24)],
+    "conversation": [{"instruction": asked, "output": f"{GOOD} {i % 3}"} for i, asked in enumerate(ASKED)],
+    "preference": [
+        {"prompt": asked, "chosen": f"{GOOD} {i % 3}", "rejected": f"{BAD} {i % 3}"} for i, asked in enumerate(ASKED)
+    ],
+    "judged": [
+        {"prompt": asked, "completion": BAD if i % 2 else GOOD, "label": not i % 2} for i, asked in enumerate(ASKED)
+    ],
+    "prompt": [{"prompt": asked} for asked in ASKED],
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method's own settings, and whether its loss is something that falls."""
+
+    settings: dict[str, Any]
+    falls: bool = True
+
+
+METHODS: dict[str, Method] = {
+    "clm": Method({}),
+    "sft": Method({}),
+}
+MODES: dict[str, dict[str, Any]] = {
+    "full": {},
+    "lora": {},
+    "qlora": {},
+    "loftq": {},
+    "pissa": {},
+    "adalora": {"training.learning_rate": 0.03},
+    "bottleneck": {"training.learning_rate": 0.01},
+    "lora, embeddings": {"parameters.save_embeddings": True},
+    "lora, checkpointing": {"training.checkpointing": True},
+    "lora, dropout": {"parameters.dropout": 0.1},
+}
+CASES = [("clm", mode) for mode in ("full", "lora", "qlora")]
+CASES += [("sft", mode) for mode in MODES if mode != "lora"]
+
+
+@pytest.fixture(scope="module")
+def base(real_model: str, tiny_model: str) -> str:
+    return real_model if ON_REAL else tiny_model
+
+
+def recipe(base: str, method: str, mode: str, folder: Path) -> Recipe:
+    data = write_jsonl(folder / "data.jsonl", ROWS[NEEDS[method]])  # type: ignore[index]
+    given: dict[str, Any] = {
+        "method": method,
+        "model": {"name": base},
+        "data": {"train": str(data), "window": 96, "validation_share": 0.0},
+        "output": str(folder / "out"),
+        "parameters": {"mode": mode.split(",")[0]},
+        "training": {
+            "steps": STEPS,
+            "batch": 4 if method in ("ppo", "rloo", "grpo") else 2,
+            "learning_rate": (1e-4 if mode == "full" else 1e-3) if ON_REAL else 3e-3,
+            "save_steps": STOPPED_AT,
+        },
+    }
+    return make_recipe(given, **{**METHODS[method].settings, **MODES[mode]})
+
+
+def losses(output: Path) -> list[float]:
+    return [entry["loss"] for entry in read_log(output / "log.jsonl") if "loss" in entry]
+
+
+def stop(step: int, steps: int, text: str) -> None:
+    if step == STOPPED_AT:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def logits(model: Any) -> Any:
+    import torch
+
+    with torch.no_grad():
+        return model.eval()(input_ids=torch.arange(5, 25)[None]).logits
+
+
+@pytest.mark.parametrize(("method", "mode"), CASES)
+def test_it_trains(method: str, mode: str, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from lunheng.tuning.run import Run
+    from lunheng.tuning.trained import find_trained, open_trained
+
+    seen: dict[str, Any] = {}
+    whole_course = Run.train
+
+    def watched(self: Run, trainer: Any, **options: Any) -> Trained:
+        before = {name: p.detach().clone() for name, p in trainer.model.named_parameters() if not p.requires_grad}
+        trained = whole_course(self, trainer, **options)
+        seen["model"] = trainer.model
+        seen["moved"] = [
+            name for name, p in trainer.model.named_parameters() if name in before and not torch.equal(p, before[name])
+        ]
+        seen["types"] = {p.dtype for p in trainer.model.parameters() if p.requires_grad}
+        return trained
+
+    monkeypatch.setattr(Run, "train", watched)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "halved").mkdir()
+    whole = train(recipe(base, method, mode, tmp_path / "whole"))
+    curve = losses(whole.output)
+    assert whole.manifest.status == "done" and len(curve) == STEPS
+    if METHODS[method].falls:
+        assert sum(curve[-4:]) < 0.985 * sum(curve[:4]), curve
+    kept = [name for name in seen["moved"] if "ranknum" not in name]
+    assert not kept, "what is not trained stands still"
+    assert seen["types"] == {torch.float32}
+
+    opened = open_trained(find_trained(whole.output), "score" if method == "reward" else "words")
+    assert torch.allclose(logits(opened), logits(seen["model"]), atol=1e-4), "what is saved says the same"
+
+    halved = recipe(base, method, mode, tmp_path / "halved")
+    stopped = train(halved, report=stop)
+    assert stopped.manifest.status == "stopped" and stopped.steps < STEPS
+    resumed = train(halved, resume=True)
+    assert losses(resumed.output) == curve, "the curve of a resumed run is the same"
