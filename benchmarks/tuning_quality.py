@@ -37,7 +37,7 @@ MODEL = "smollm2-135m-instruct"
 ASK = "Passage: {passage}\nQuestion: {question}\nAnswer with the exact words of the passage and nothing else."
 SFT = {
     "parameters": {"mode": "lora", "rank": 16},
-    "training": {"epochs": 2, "batch": 8, "device_batch": 8, "learning_rate": 5e-4},
+    "training": {"epochs": 1, "batch": 8, "device_batch": 8, "learning_rate": 5e-4},
 }
 DPO = {
     "parameters": {"mode": "lora", "rank": 16},
