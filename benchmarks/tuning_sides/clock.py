@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
@@ -34,6 +34,7 @@ class Clock(TrainerCallback):
 
 def report(clock: Clock, losses: list[float]) -> None:
     """Print what the driver reads."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    status = Path("/proc/self/status").read_text().splitlines()
+    peak = int(next(line for line in status if line.startswith("VmHWM:")).split()[1]) * 1024
     told = {"wall": clock.wall, "processor": clock.processor, "peak": peak, "first": losses[0], "last": losses[-1]}
     print("\nMEASURED " + json.dumps(told))

@@ -209,3 +209,15 @@ def test_nothing_of_use_in_the_data(tiny_model: str, tmp_path: Path) -> None:
     empty = write_jsonl(tmp_path / "data.jsonl", [{"instruction": "x", "output": ""}])
     with pytest.raises(DataError, match="holds no example of use"):
         train(recipe(tiny_model, empty, tmp_path / "out"))
+
+
+def test_the_peak_is_the_process_s_own() -> None:
+    import subprocess
+    import sys
+
+    import numpy as np
+
+    held = np.ones(2**28, dtype=np.uint8)  # a child of a process that holds much
+    code = "from lunheng.tuning.run import peak_memory; print(peak_memory())"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert 0 < int(said) < held.nbytes
