@@ -285,7 +285,6 @@ def _refuse_of_language_models(recipe: Recipe) -> None:
     model, parameters, training = recipe.model, recipe.parameters, recipe.training
     for name, set_so in (
         ("model.template", model.template is not None),
-        ("model.precision", model.precision not in ("auto", "float32")),
         ("data.packing", recipe.data.packing),
         ("parameters.plus_ratio", parameters.plus_ratio is not None),
         ("parameters.save_embeddings", parameters.save_embeddings is not None),
