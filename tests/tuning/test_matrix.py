@@ -1,7 +1,7 @@
-"""Methods in each way to hold parameters, and parameter modes: what must hold of all of them.
+"""Every method in every way to hold parameters, and every parameter mode: what must hold of all of them.
 
 The loss falls, only what is meant to changes, what is saved says the same when it is opened, and a run that was stopped
-ends as one that was not. On a tiny model of real architecture; with LUNHENG_MATRIX=real on a real
+ends as one that was not. On a tiny model of real architecture; with LUNHENG_MATRIX=real (make test-matrix) on a real
 one of 135 million parameters.
 """
 
@@ -53,21 +53,35 @@ class Method:
 METHODS: dict[str, Method] = {
     "clm": Method({}),
     "sft": Method({}),
+    "reward": Method({}),
+    "dpo": Method({}),
+    "kto": Method({}),
+    "ppo": Method({"reward.completion_tokens": 8}, falls=False),
+    "rloo": Method({"reward.completion_tokens": 8, "reward.functions": ["same_language"]}, falls=False),
+    "grpo": Method({"reward.completion_tokens": 8, "reward.functions": ["same_language"]}, falls=False),
 }
 MODES: dict[str, dict[str, Any]] = {
     "full": {},
     "lora": {},
     "qlora": {},
+    "dora": {},
+    "rslora": {},
     "loftq": {},
     "pissa": {},
     "adalora": {"training.learning_rate": 0.03},
+    "qadalora": {"training.learning_rate": 0.03},
+    "ia3": {"training.learning_rate": 0.05},
+    "prefix": {"training.learning_rate": 0.05},
+    "prompt": {"training.learning_rate": 0.1},
+    "ptuning": {"training.learning_rate": 0.01},
     "bottleneck": {"training.learning_rate": 0.01},
+    "lora, LoRA+": {"parameters.plus_ratio": 16},
     "lora, embeddings": {"parameters.save_embeddings": True},
     "lora, checkpointing": {"training.checkpointing": True},
     "lora, dropout": {"parameters.dropout": 0.1},
 }
-CASES = [("clm", mode) for mode in ("full", "lora", "qlora")]
-CASES += [("sft", mode) for mode in MODES if mode != "lora"]
+CASES = [(method, mode) for method in METHODS for mode in ("full", "lora", "qlora") if method != "sft"]
+CASES += [("sft", mode) for mode in MODES]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +89,14 @@ def base(real_model: str, tiny_model: str) -> str:
     return real_model if ON_REAL else tiny_model
 
 
-def recipe(base: str, method: str, mode: str, folder: Path) -> Recipe:
+@pytest.fixture(scope="module")
+def judge(base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A reward model for ppo."""
+    folder = tmp_path_factory.mktemp("judge")
+    return str(train(recipe(base, "reward", "lora", folder, {"training.steps": 2})).output)
+
+
+def recipe(base: str, method: str, mode: str, folder: Path, changes: dict[str, Any]) -> Recipe:
     data = write_jsonl(folder / "data.jsonl", ROWS[NEEDS[method]])  # type: ignore[index]
     given: dict[str, Any] = {
         "method": method,
@@ -90,7 +111,7 @@ def recipe(base: str, method: str, mode: str, folder: Path) -> Recipe:
             "save_steps": STOPPED_AT,
         },
     }
-    return make_recipe(given, **{**METHODS[method].settings, **MODES[mode]})
+    return make_recipe(given, **{**METHODS[method].settings, **MODES[mode], **changes})
 
 
 def losses(output: Path) -> list[float]:
@@ -110,12 +131,15 @@ def logits(model: Any) -> Any:
 
 
 @pytest.mark.parametrize(("method", "mode"), CASES)
-def test_it_trains(method: str, mode: str, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_trains(
+    method: str, mode: str, base: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: Any
+) -> None:
     import torch
 
     from lunheng.tuning.run import Run
     from lunheng.tuning.trained import find_trained, open_trained
 
+    changes = {"reward.model": request.getfixturevalue("judge")} if method == "ppo" else {}
     seen: dict[str, Any] = {}
     whole_course = Run.train
 
@@ -132,7 +156,7 @@ def test_it_trains(method: str, mode: str, base: str, tmp_path: Path, monkeypatc
     monkeypatch.setattr(Run, "train", watched)
     (tmp_path / "whole").mkdir()
     (tmp_path / "halved").mkdir()
-    whole = train(recipe(base, method, mode, tmp_path / "whole"))
+    whole = train(recipe(base, method, mode, tmp_path / "whole", changes))
     curve = losses(whole.output)
     assert whole.manifest.status == "done" and len(curve) == STEPS
     if METHODS[method].falls:
@@ -144,7 +168,7 @@ def test_it_trains(method: str, mode: str, base: str, tmp_path: Path, monkeypatc
     opened = open_trained(find_trained(whole.output), "score" if method == "reward" else "words")
     assert torch.allclose(logits(opened), logits(seen["model"]), atol=1e-4), "what is saved says the same"
 
-    halved = recipe(base, method, mode, tmp_path / "halved")
+    halved = recipe(base, method, mode, tmp_path / "halved", changes)
     stopped = train(halved, report=stop)
     assert stopped.manifest.status == "stopped" and stopped.steps < STEPS
     resumed = train(halved, resume=True)
