@@ -33,6 +33,10 @@ def tend(run: Run, trainer: Any) -> None:
             from lunheng.tuning.adapters.adalora import Pruning
 
             trainer.add_callback(Pruning(model, run.checkpoint))
+        case "ptuning":
+            from lunheng.tuning.adapters.prompt_encoder import EncoderKeeper
+
+            trainer.add_callback(EncoderKeeper(model, run.checkpoint))
     if part.plus_ratio is not None:
         from peft.optimizers import create_loraplus_optimizer
         from transformers import Trainer
