@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from lunheng.config import cache_dir
 from lunheng.errors import MissingExtraError, ModelError
+from lunheng.models.llms.hugging_face.folder import offline
 from lunheng.models.registry import Registry
 from lunheng.models.store import installed, remedy
 
@@ -105,14 +106,7 @@ def _convert(gguf: Path, folder: Path) -> None:
 
 @contextmanager
 def hub_offline() -> Iterator[None]:
-    """No telemetry, and no look at a hub for what lies on the disk."""
-    before = os.environ.get("HF_HUB_OFFLINE")
+    """No look at a hub for what lies on the disk; and no telemetry, also afterwards, where trainers are made."""
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    try:
+    with offline():
         yield
-    finally:
-        if before is None:
-            os.environ.pop("HF_HUB_OFFLINE")
-        else:
-            os.environ["HF_HUB_OFFLINE"] = before

@@ -327,7 +327,8 @@ def _checkpoint(output: Path, manifest: Manifest, resume: bool) -> Path | None:
     earlier = read_manifest(output)
     if dict(earlier.data) != dict(manifest.data):
         raise ConfigError(f"{output}: its data has changed since it began; resuming would mix two sets: start anew")
-    changed = [key for key in manifest.recipe if _fixed(earlier.recipe).get(key) != _fixed(manifest.recipe).get(key)]
+    begun, wanted = _fixed(earlier.recipe), _fixed(manifest.recipe)
+    changed = [key for key in manifest.recipe if begun.get(key) != wanted.get(key)]
     if changed:
         raise ConfigError(
             f"{output}: the recipe's [{'], ['.join(changed)}] has changed since it began, and the curve would not be "
