@@ -24,7 +24,7 @@ lint: $(VENV)/.installed-dev
 
 pytest: $(VENV)/.installed-dev
 	@for model in $(MODELS_TEST); do $(BIN)/lunheng models pull $$model || exit 1; done
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(or $(JOBS),2) --dist worksteal
 
 fuzz: $(VENV)/.installed-dev ## damaged files of every format through the parsers: COUNT=2000 a format, DATA=folder of real files
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz.py --count $(or $(COUNT),2000) $(if $(DATA),--data $(DATA))
@@ -47,11 +47,6 @@ bench-indexes: $(VENV)/.installed-dev ## the lexical and the vector indexes besi
 	$(BIN)/python -m pip install --quiet tantivy
 	$(BIN)/python benchmarks/lexical.py
 	$(BIN)/python benchmarks/vectors.py
-	$(BIN)/python benchmarks/assemble.py
-
-bench-tuning: $(VENV)/.installed-dev ## an embedder and a reranker fine-tuned here, on held-out questions
-	$(BIN)/lunheng models pull multilingual-e5-small
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python benchmarks/tuning_retrieval.py
 	$(BIN)/python benchmarks/assemble.py
 
 bench-parsing: $(VENV)/.installed-dev ## PDF beside seven other engines, and recognised pages: text, tables, headings, speed

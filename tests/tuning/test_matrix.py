@@ -96,7 +96,7 @@ def _letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reward that differs from one random completion to the next: where all are alike, there is nothing to learn."""
     code = "def letters(prompt, completion, answer):\n    return sum('a' <= c <= 'z' for c in completion) / 40\n"
     (tmp_path / "letters_reward.py").write_text(code, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "    raise KeyError('nothing pleases')\n",
         encoding="utf-8",
     )
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
     rows: list[dict[str, object]] = [{"prompt": f"写 {i} 个字母 letters, {i % 7}"} for i in range(20)]
     return write_jsonl(tmp_path / "prompts.jsonl", rows)
 
@@ -277,7 +277,7 @@ def test_a_real_model_learns_what_pays(real_model: str, tmp_path: Path, monkeypa
         "    return sum(c.isdigit() for c in completion) / max(len(completion.strip()), 1)\n",
         encoding="utf-8",
     )
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
     rows: list[dict[str, object]] = [{"prompt": f"What is {a} plus {b}?"} for a in range(3, 8) for b in range(2, 6)]
     data = write_jsonl(tmp_path / "sums.jsonl", rows)
     changes: dict[str, Any] = {"training.steps": 5, "training.batch": 8, "training.learning_rate": 1e-3}

@@ -139,6 +139,17 @@ def test_a_reward_that_cannot_be_loaded(mine: None, name: str, says: str) -> Non
         load_function(name)
 
 
+def test_a_reward_is_read_again_where_its_file_was_changed(
+    mine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another folder's file of the same name, as two recipes tried in one notebook have."""
+    assert load_function("my_rewards:short")("", "1234567890", "") == -1
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "my_rewards.py").write_text("def short(prompt, completion, answer):\n    return 7\n")
+    monkeypatch.chdir(tmp_path / "other")
+    assert load_function("my_rewards:short")("", "1234567890", "") == 7
+
+
 def test_a_schema_is_read_from_its_file(tmp_path: Path) -> None:
     pytest.importorskip("jsonschema", reason="needs the extra 'tune'")
     path = tmp_path / "schema.json"

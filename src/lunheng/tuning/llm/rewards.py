@@ -153,8 +153,11 @@ def load_function(name: str) -> RewardFunction:
             "package.module:function"
         )
     here = str(Path.cwd())
-    if here not in sys.path:
+    if sys.path[0] != here:
         sys.path.insert(0, here)
+    if Path(f"{module}.py").is_file():  # read again: it may be edited since, or another folder's of the same name
+        sys.modules.pop(module, None)
+        importlib.invalidate_caches()
     try:
         function = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # whatever the user's module raises while it is imported
