@@ -10,7 +10,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PARTS = (
     *("retrieval", "chunking", "answers", "peers", "lexical", "vectors", "parsing", "parsing_ocr"),
-    *("tuning_quality", "tuning_retrieval", "tuning_memory", "tuning_peers"),
+    *("tuning_sft", "tuning_dpo", "tuning_retrieval", "tuning_memory", "tuning_peers"),
 )
 HEAD = """# What was measured
 

@@ -13,9 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import machine, table
+from common import machine, table, write_part
 
-REPORT = Path(__file__).parent / "reports" / "tuning_memory.md"
 MODEL = "smollm2-135m-instruct"
 CASES: list[tuple[str, str, int, int, int, bool]] = [
     # model, mode, window, examples at a time, rounds, checkpointing
@@ -94,12 +93,12 @@ def main() -> None:
         rows.append([what, *sizes, f"{found['expected'] / MIB:,.0f}", f"{found['peak'] / MIB:,.0f}", f"{off:+.1%}"])
         print(rows[-1], flush=True)
     header = ["run", "window", "examples at a time", "rounds", "expected MiB", "measured MiB", "off by"]
-    REPORT.write_text(
-        "# Memory of fine-tuning: expected and measured\n\n"
+    write_part(
+        "tuning_memory",
+        "## Memory of fine-tuning: expected and measured\n\n"
         f"On {machine()}; one thread, float32, three steps of sft, the peak resident size of the process.\n"
         f"The estimate is made before the model is loaded; the worst is off by {worst:.1%}.\n\n"
-        f"{table(header, rows)}\n",
-        encoding="utf-8",
+        f"{table(header, rows)}",
     )
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/tuning_quality.py [--data ../shared/data] [--parts sft,dpo] [--quick]
 
-Called by ``make bench-tuning``. SFT: the exact words of a passage that answer a question (XQuAD, English), which the
+Called by ``make bench-tuning``; each part writes its own report. SFT: the exact words of a passage that answer a question (XQuAD, English), which the
 model is bad at as it comes. The articles are split, so that no held-out question is about a passage that was seen.
 DPO: the pairs of dpo_en_demo that fit into the window. Nothing was chosen by looking at the held-out side.
 """
@@ -121,6 +121,16 @@ def write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     return path
 
 
+def setting() -> str:
+    """Of what every part names."""
+    return f"""{MODEL}, float32, seed 0.
+
+- Machine: {machine()}
+- Date: {date.today()}
+- {versions("torch", "transformers", "trl", "peft")}
+"""
+
+
 def supervised(data: Path, work: Path, quick: bool) -> str:
     rows = questions(data / "xquad_en")
     articles = sorted({row["article"] for row in rows})
@@ -148,7 +158,9 @@ def supervised(data: Path, work: Path, quick: bool) -> str:
     ]
     made_of = trained.manifest
     return f"""
-### Supervised fine-tuning: exact answers from a passage
+## Supervised fine-tuning: exact answers from a passage
+
+{setting()}
 
 XQuAD (English), {len(training)} questions to learn from and {len(held)} held out, of other articles ({
         len(articles)
@@ -232,7 +244,9 @@ def preferred(data: Path, work: Path, quick: bool) -> str:
         if name in made_of.before and ("accurac" in name or "margin" in name or name == "loss")
     ]
     return f"""
-### Direct preference optimisation
+## Direct preference optimisation
+
+{setting()}
 
 dpo_en_demo, pairs with a short prompt, of which the first {DPO_WINDOW} tokens count: {made_of.examples["trained"]} to learn
 from, {made_of.examples["held_out"]} held out. Before the first step policy and reference are one: no pair is won or lost, and
@@ -254,29 +268,15 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="A few examples: whether it runs, not what it gains.")
     given = parser.parse_args()
-    texts = []
     with tempfile.TemporaryDirectory() as work:
         os.environ["LUNHENG_DATA"] = work
         for name in given.parts.split(","):
             folder = Path(work) / name
             folder.mkdir()
-            texts.append(PARTS[name](given.data, folder, given.quick))
-            print(texts[-1])
-    if given.quick:
-        return
-    write_part(
-        "tuning_quality",
-        f"""
-## Fine-tuning: what is gained
-
-{MODEL}, float32, seed 0.
-
-- Machine: {machine()}
-- Date: {date.today()}
-- {versions("torch", "transformers", "trl", "peft")}
-{"".join(texts)}
-""",
-    )
+            text = PARTS[name](given.data, folder, given.quick)
+            print(text)
+            if not given.quick:
+                write_part(f"tuning_{name}", text)
 
 
 if __name__ == "__main__":
