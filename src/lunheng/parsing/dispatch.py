@@ -50,7 +50,7 @@ PARSERS = {
     "msg": "msg:MsgParser",
     "odt": "odf:OdtParser",
     "odp": "odf:OdpParser",
-    **dict.fromkeys(PICTURES, "image:ImageParser"),
+    **dict.fromkeys(sorted(PICTURES), "image:ImageParser"),
     **dict.fromkeys(CODE_SUFFIXES, "plaintext:SourceCodeParser"),
 }
 _CONTAINERS = frozenset({"eml", "msg", "zip"})
