@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ import pytest
 
 pytest.importorskip("trl", reason="needs the extra 'tune'")
 
+from lunheng.models.llms.hugging_face import HuggingFaceLLM
 from lunheng.testing.tiny_model import write_jsonl
 from lunheng.tuning.callbacks import read_log
 from lunheng.tuning.methods import train
 from lunheng.tuning.recipes import NEEDS, Recipe, make_recipe
 from lunheng.tuning.run import Trained
+from lunheng.types import Message
 
 ON_REAL = os.environ.get("LUNHENG_MATRIX") == "real"
 STEPS = 20
@@ -147,7 +150,7 @@ def test_it_trains(
     import torch
 
     from lunheng.tuning.run import Run
-    from lunheng.tuning.trained import find_trained, open_trained
+    from lunheng.tuning.trained import find_trained, open_tokenizer, open_trained
 
     changes = {"reward.model": request.getfixturevalue("judge")} if method == "ppo" else {}
     seen: dict[str, Any] = {}
@@ -177,6 +180,14 @@ def test_it_trains(
 
     opened = open_trained(find_trained(whole.output), "score" if method == "reward" else "words")
     assert torch.allclose(logits(opened), logits(seen["model"]), atol=1e-4), "what is saved says the same"
+    if method != "reward":
+        with closing(HuggingFaceLLM(whole.output)) as served:
+            assert served.generate([Message("user", "第一号门 Which?")], max_tokens=4).completion_tokens
+            (read,) = served.token_log_probabilities([list(range(5, 25))])
+        start = open_tokenizer(find_trained(whole.output)).bos_token_id
+        with torch.no_grad():
+            wanted = opened(input_ids=torch.tensor([[start, *range(5, 24)]])).logits[0, -20:].log_softmax(-1)
+        assert torch.allclose(torch.tensor(read), wanted[range(20), range(5, 25)].double(), atol=1e-3), "served, too"
 
     halved = recipe(base, method, mode, tmp_path / "halved", changes)
     stopped = train(halved, report=stop)

@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from lunheng.errors import ConfigError, ModelError
+from lunheng.models.llms.hugging_face.opening import four_bit
 from lunheng.tuning.adapters.targets import ALL, blocks_of, shortened, target_names
 from lunheng.tuning.bases import hub_offline
 from lunheng.tuning.parameter_part import FOUR_BIT, LOW_RANK, VIRTUAL, Mode, ParameterPart
@@ -96,7 +97,7 @@ def adapter_config(model: Any, part: ParameterPart, steps: int, head: Head = "wo
             inner = [name for name in names if any(f".{full}".endswith(f".{name}") for full in given_back)]
             return peft.IA3Config(task_type=task, target_modules=names, feedforward_modules=inner)
         case "bottleneck":
-            from lunheng.tuning.adapters.bottleneck import BottleneckConfig
+            from lunheng.models.llms.hugging_face.bottleneck import BottleneckConfig
 
             blocks = blocks_of(model)
             behind = blocks.mlp_out if part.bottleneck == "pfeiffer" else blocks.attention_out + blocks.mlp_out
@@ -130,15 +131,7 @@ def load_base(folder: str, part: ParameterPart, dtype: Any, head: Head = "words"
     """
     options: dict[str, Any] = {"dtype": dtype}
     if part.mode in FOUR_BIT:
-        from transformers import BitsAndBytesConfig
-
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=dtype,
-            llm_int8_skip_modules=None if head == "words" else ["score"],
-        )
+        options["quantization_config"] = four_bit(dtype, whole=None if head == "words" else ["score"])
     if head == "words":
         from transformers import AutoModelForCausalLM
 

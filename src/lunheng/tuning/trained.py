@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lunheng.errors import ConfigError, MissingExtraError, ModelError, NotFoundError
-from lunheng.models.llms.hugging_face.opening import embedding_rows
+from lunheng.models.llms.hugging_face import opening
 from lunheng.tuning.bases import CONFIG_FILE, base_folder, hub_offline
 from lunheng.tuning.manifest import MANIFEST, Manifest, read_manifest
 from lunheng.tuning.modes import Head, load_base
@@ -166,9 +166,8 @@ def open_base(model: TrainedModel, *, four_bit: bool = False, dequantised: bool 
         raise ModelError(f"{folder}: cannot be opened as a language model ({error})") from error
     if dequantised:
         opened = opened.dequantize(dtype=torch.float32)
-    rows = embedding_rows(model.folder) if model.is_adapter else None
-    if rows is not None and rows != opened.get_input_embeddings().weight.shape[0]:
-        opened.resize_token_embeddings(rows, mean_resizing=False)
+    if model.is_adapter:
+        opening.fit_embeddings(opened, model.folder)
     return opened.eval()
 
 
@@ -178,15 +177,7 @@ def attach(opened: Any, model: TrainedModel) -> Any:
     Raises:
         ModelError: it does not fit, or PEFT does not know it.
     """
-    import peft
-
-    from lunheng.tuning.adapters import bottleneck  # noqa: F401 - PEFT knows that type from then on
-
-    try:
-        with hub_offline():
-            return peft.PeftModel.from_pretrained(opened, str(model.folder)).eval()
-    except (ValueError, RuntimeError, OSError, KeyError, TypeError) as error:
-        raise ModelError(f"{model.folder}: this adapter does not fit {model.base} ({error})") from error
+    return opening.attach(opened, model.folder)
 
 
 def open_trained(model: TrainedModel, head: Head = "words") -> Any:

@@ -1,7 +1,9 @@
-"""Opens a model's weights in torch: whole, or an adapter on its base. Called by ``provider``."""
+"""Opens a model's weights in torch: whole, or an adapter on its base. Called by ``provider``, and by ``lunheng.tuning``
+for 4 bits and adapters."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ def open_model(place: ModelFolder, device: str, dtype: str, threads: int) -> Any
         ModelError: the weights cannot be read, or the adapter does not fit.
     """
     import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
@@ -42,12 +44,7 @@ def open_model(place: ModelFolder, device: str, dtype: str, threads: int) -> Any
         raise ModelError(f"dtype {dtype!r}: is not one of float32, bfloat16, float16")
     options: dict[str, Any] = {"dtype": number, "device_map": device} if place.four_bit else {"dtype": number}
     if place.four_bit:
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=number,
-        )
+        options["quantization_config"] = four_bit(number)
     folder = place.base or place.folder
     with offline():
         try:
@@ -57,20 +54,50 @@ def open_model(place: ModelFolder, device: str, dtype: str, threads: int) -> Any
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{folder}: cannot be opened as a language model ({error})") from error
         if place.base is not None:
-            model = _with_adapter(model, place.folder)
+            model = attach(model, place.folder)
     return (model if place.four_bit else model.to(device)).eval()
 
 
-def _with_adapter(model: Any, folder: Path) -> Any:
+def four_bit(dtype: Any, whole: Sequence[str] | None = None) -> Any:
+    """Weights in NF4 with double quantisation (Dettmers et al. 2023), computed in ``dtype``.
+
+    Args:
+        whole: modules that stay as they are; None: the output layer.
+    """
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=whole,
+    )
+
+
+def attach(model: Any, folder: Path) -> Any:
+    """The adapter in ``folder`` on its base, which is changed: the adapter's layers stand in it from then on.
+
+    Raises:
+        ModelError: it does not fit, or PEFT does not know it.
+    """
     import peft
 
+    from lunheng.models.llms.hugging_face import bottleneck  # noqa: F401 - PEFT knows that type from then on
+
+    fit_embeddings(model, folder)
+    try:
+        with offline():
+            return peft.PeftModel.from_pretrained(model, str(folder)).eval()
+    except (ValueError, RuntimeError, OSError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder}: this adapter does not fit its base ({error})") from error
+
+
+def fit_embeddings(model: Any, folder: Path) -> None:
+    """Give a base as many embeddings as the adapter in ``folder`` brings: tokens may have been added to it."""
     rows = embedding_rows(folder)
     if rows is not None and rows != model.get_input_embeddings().weight.shape[0]:
         model.resize_token_embeddings(rows, mean_resizing=False)
-    try:
-        return peft.PeftModel.from_pretrained(model, str(folder))
-    except (ValueError, RuntimeError, OSError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder}: this adapter does not fit its base ({error})") from error
 
 
 def embedding_rows(folder: Path) -> int | None:

@@ -1,4 +1,6 @@
-"""Bottleneck adapters (Houlsby et al. 2019; Pfeiffer et al. 2021), a type of adapter of PEFT's kind. Called by ``modes``.
+"""Bottleneck adapters (Houlsby et al. 2019; Pfeiffer et al. 2021), a type of adapter of PEFT's kind.
+
+Made by ``lunheng.tuning.modes``, opened by ``opening``.
 
 Behind a module that gives a part's result back to its block stands a small network of two layers with a residual path:
 y + up(gelu(down(y))). It begins as nothing, since ``up`` is zero. It is not linear, so it cannot be merged.
