@@ -25,7 +25,7 @@ from lunheng.config import cache_dir
 from lunheng.evaluation import load_dataset
 from lunheng.tuning.data.examples import Origin, Triple
 from lunheng.tuning.data.splitting import split
-from lunheng.tuning.lift import Lift
+from lunheng.tuning.encoders.lift import Lift
 from lunheng.tuning.recipes import Recipe, make_recipe
 from lunheng.tuning.run import MODEL, Trained
 
@@ -127,7 +127,7 @@ def said(step: int, steps: int, text: str) -> None:
 
 def embed(data: Path) -> dict[str, Any]:
     """Train the embedder and measure it beside the untrained one, over all passages."""
-    from lunheng.tuning.embedder import embed as train
+    from lunheng.tuning.encoders.embedder import embed as train
 
     tuned = train(recipe_of("embed", BASE), report=said)
     return result("embed", tuned.trained, tuned.lift, BASE, len(tuned.held_out.passages))
@@ -135,7 +135,7 @@ def embed(data: Path) -> dict[str, Any]:
 
 def rerank(data: Path) -> dict[str, Any]:
     """Train a cross-encoder from the trained embedder, and measure it beside the order that BM25 gives."""
-    from lunheng.tuning.reranker import rerank as train
+    from lunheng.tuning.encoders.reranker import rerank as train
 
     model = HOME / "embed" / MODEL
     if not model.is_dir():

@@ -18,12 +18,12 @@ from lunheng.testing.tiny_encoder import make_tiny_encoder
 from lunheng.testing.tiny_model import write_jsonl
 from lunheng.tuning.callbacks import read_log
 from lunheng.tuning.data.examples import Origin, Triple
-from lunheng.tuning.embedder import Tuned, columns_of, embed
 from lunheng.tuning.encoder_parts import EmbeddingPart
-from lunheng.tuning.lift import Comparison, Lift
+from lunheng.tuning.encoders.embedder import Tuned, columns_of, embed
+from lunheng.tuning.encoders.lift import Comparison, Lift
+from lunheng.tuning.encoders.retrieval_sets import fit, known_nearest, retrieval_set, with_negatives
 from lunheng.tuning.manifest import read_manifest
 from lunheng.tuning.recipes import make_recipe
-from lunheng.tuning.retrieval_sets import fit, known_nearest, retrieval_set, with_negatives
 
 THINGS = ("pump", "valve", "filter", "motor", "水泵", "阀门", "滤网", "电机", "sensor", "fan", "传感器", "风扇")
 ASKED = ("how do I clean the {}", "{} 怎么清洗", "what does the {} weigh", "{} 有多重", "price of the {}", "{} 的价格")

@@ -14,8 +14,8 @@ from lunheng.models.convert.bert_weights import from_folder, from_own_onnx, in_b
 from lunheng.models.embedders.sentence_transformers import SentenceTransformersEmbedder
 from lunheng.testing.real_models import real_embedder
 from lunheng.testing.tiny_encoder import make_tiny_encoder
-from lunheng.tuning.encoders import find_encoder
-from lunheng.tuning.served import SAMPLE, open_embedder, open_reranker, serve_embedder, serve_reranker
+from lunheng.tuning.encoders.bases import find_encoder
+from lunheng.tuning.encoders.served import SAMPLE, open_embedder, open_reranker, serve_embedder, serve_reranker
 
 TEXTS = [text for pair in SAMPLE for text in pair]
 

@@ -19,9 +19,9 @@ from lunheng.models.llms.llamacpp import LlamaCppLLM
 from lunheng.models.store import installed
 from lunheng.testing.adapters import train_adapter
 from lunheng.testing.tiny_model import make_tiny_model
-from lunheng.tuning.export import export
-from lunheng.tuning.quantise import Shape, tensor_types
-from lunheng.tuning.readings import compare, greedy, questions, read_along
+from lunheng.tuning.release.export import export
+from lunheng.tuning.release.quantise import Shape, tensor_types
+from lunheng.tuning.release.readings import compare, greedy, questions, read_along
 from lunheng.tuning.trained import find_trained, open_tokenizer, open_trained
 
 QWEN = "qwen2.5-coder-0.5b-instruct"
@@ -44,7 +44,7 @@ def base_file(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def difference(trained: Any, llm: LlamaCppLLM) -> float:
     """The largest difference of log-probabilities between a model in torch and a GGUF file."""
-    from lunheng.tuning.readings import KEPT, Reading
+    from lunheng.tuning.release.readings import KEPT, Reading
 
     tokenizer, model = open_tokenizer(trained), open_trained(trained)
     largest = 0.0
@@ -111,7 +111,7 @@ def test_a_tokenizer_that_would_not_stop_is_refused(tiny_model: str, tmp_path: P
 
     from transformers import AutoTokenizer
 
-    from lunheng.tuning.gguf_file import write_gguf
+    from lunheng.tuning.release.gguf_file import write_gguf
 
     model = shutil.copytree(tiny_model, tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(model)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lunheng.tuning import hardware
-from lunheng.tuning.hardware import Accelerator, Hardware, control_groups, probe
+from lunheng.tuning.planning import hardware
+from lunheng.tuning.planning.hardware import Accelerator, Hardware, control_groups, probe
 
 GIB = 2**30
 CPU = Hardware("cpu", 8.0, 8, 64 * GIB, 60 * GIB, 100 * GIB, cpu_bfloat16=False)

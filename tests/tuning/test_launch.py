@@ -19,7 +19,7 @@ from lunheng.errors import ConfigError
 from lunheng.models.store import installed
 from lunheng.testing.tiny_model import make_tiny_model, write_jsonl
 from lunheng.tuning.bases import base_folder
-from lunheng.tuning.launch import accelerate_config, deepspeed_config, launch_files
+from lunheng.tuning.planning.launch import accelerate_config, deepspeed_config, launch_files
 from lunheng.tuning.recipes import Recipe, make_recipe
 
 WORDS = "smollm2-135m-instruct"
@@ -100,7 +100,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
 
 def test_ray_trains_by_ddp_alone(tmp_path: Path) -> None:
     pytest.importorskip("ray.train", reason="needs the extra 'ray'")
-    from lunheng.tuning.ray import train_on_ray
+    from lunheng.tuning.planning.ray import train_on_ray
 
     with pytest.raises(ConfigError, match="take ddp"):
         train_on_ray(recipe(devices=2, strategy="fsdp"), tmp_path / "r.toml")

@@ -15,13 +15,13 @@ pytest.importorskip("trl", reason="needs the extra 'tune'")
 
 from lunheng.errors import ConfigError, MissingExtraError, ModelError, OutOfMemoryPredictedError
 from lunheng.models.store import installed
-from lunheng.tuning.architectures import architecture, shipped
 from lunheng.tuning.bases import base_folder
-from lunheng.tuning.hardware import Accelerator, Hardware
-from lunheng.tuning.memory import choices, estimate, settle, with_choices
+from lunheng.tuning.planning.architectures import architecture, shipped
+from lunheng.tuning.planning.hardware import Accelerator, Hardware
+from lunheng.tuning.planning.memory import choices, estimate, settle, with_choices
+from lunheng.tuning.planning.refusals import refuse, refuse_start
+from lunheng.tuning.planning.rehearsal import rehearse, weights_of
 from lunheng.tuning.recipes import Recipe, make_recipe
-from lunheng.tuning.refusals import refuse, refuse_start
-from lunheng.tuning.rehearsal import rehearse, weights_of
 
 GIB = 2**30
 MODEL = "smollm2-135m-instruct"
@@ -79,7 +79,7 @@ def test_what_an_adapter_trains() -> None:
 
 @pytest.mark.parametrize(("mode", "checkpointing"), [("full", False), ("lora", True)])
 def test_two_depths_tell_of_all(mode: str, checkpointing: bool) -> None:
-    from lunheng.tuning.rehearsal import shallower
+    from lunheng.tuning.planning.rehearsal import shallower
 
     config = shallower(architecture(MODEL), 6)
     asked = recipe(parameters={"mode": mode, "rank": 4})

@@ -15,7 +15,7 @@ import peft
 from lunheng.errors import ConfigError, ModelError, NotFoundError
 from lunheng.testing.adapters import train_adapter
 from lunheng.testing.tiny_model import write_jsonl
-from lunheng.tuning.merge import merge
+from lunheng.tuning.release.merge import merge
 from lunheng.tuning.trained import find_trained
 
 LORA = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}

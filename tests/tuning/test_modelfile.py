@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("transformers", reason="needs the extra 'tune'")
 
-from lunheng.tuning.modelfile import find_turns, write_modelfile
-from lunheng.tuning.readings import QUESTIONS
+from lunheng.tuning.release.modelfile import find_turns, write_modelfile
+from lunheng.tuning.release.readings import QUESTIONS
 from lunheng.tuning.templates import apply_template
 from lunheng.types import Message
 

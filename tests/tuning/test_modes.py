@@ -15,10 +15,10 @@ import torch
 from lunheng.errors import ConfigError, ModelError
 from lunheng.testing.tiny_model import write_jsonl
 from lunheng.tuning.adapters.loftq import begin_as_lost
-from lunheng.tuning.merge import merge
 from lunheng.tuning.methods import train
 from lunheng.tuning.modes import load_base, wrap
 from lunheng.tuning.recipes import ParameterPart, Recipe, make_recipe
+from lunheng.tuning.release.merge import merge
 from lunheng.tuning.trained import find_trained, open_base, open_trained
 
 ROWS: list[dict[str, object]] = [

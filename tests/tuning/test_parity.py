@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 from lunheng.cli.main import app
 from lunheng.testing.adapters import train_adapter
-from lunheng.tuning.export import export
-from lunheng.tuning.merge import merge
-from lunheng.tuning.parity import Check, Parity, parity
+from lunheng.tuning.release.export import export
+from lunheng.tuning.release.merge import merge
+from lunheng.tuning.release.parity import Check, Parity, parity
 from lunheng.tuning.trained import find_trained
 
 LORA = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
@@ -100,8 +100,8 @@ def test_half_characters_are_no_difference(real_model: str, tmp_path: Path) -> N
     from transformers import AutoTokenizer
 
     from lunheng.models.llms.llamacpp import LlamaCppLLM
-    from lunheng.tuning.readings import Reading, compare, read_along
-    from lunheng.tuning.speakers import ServerSpeaker, served
+    from lunheng.tuning.release.readings import Reading, compare, read_along
+    from lunheng.tuning.release.speakers import ServerSpeaker, served
     from lunheng.tuning.trained import open_trained
     from lunheng.types import Message
 

@@ -12,8 +12,8 @@ pytest.importorskip("trl", reason="needs the extra 'tune'")
 
 from lunheng.cli.main import app
 from lunheng.errors import ConfigError
-from lunheng.tuning.hardware import Hardware
-from lunheng.tuning.plan import imagined, measured_flops, plan
+from lunheng.tuning.planning.hardware import Hardware
+from lunheng.tuning.planning.plan import imagined, measured_flops, plan
 from lunheng.tuning.recipes import load_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "examples" / "recipes"

@@ -20,8 +20,8 @@ from lunheng.models.promoted import promote, promoted_file
 from lunheng.models.registry import Registry
 from lunheng.testing.tiny_encoder import make_tiny_encoder
 from lunheng.testing.tiny_model import write_jsonl
-from lunheng.tuning.encoders import find_encoder
-from lunheng.tuning.served import serve_embedder
+from lunheng.tuning.encoders.bases import find_encoder
+from lunheng.tuning.encoders.served import serve_embedder
 
 THINGS = ("pump", "valve", "filter", "motor", "水泵", "阀门", "滤网", "电机", "sensor", "fan", "传感器", "风扇")
 ASKED = ("how do I clean the {}", "{} 怎么清洗", "what does the {} weigh", "{} 有多重")

@@ -16,9 +16,9 @@ from lunheng.testing.tiny_model import write_jsonl
 from lunheng.tuning.callbacks import read_log
 from lunheng.tuning.data.examples import Origin, Triple
 from lunheng.tuning.encoder_parts import RerankingPart
+from lunheng.tuning.encoders.reranker import columns_of, rerank
+from lunheng.tuning.encoders.served import open_reranker
 from lunheng.tuning.recipes import make_recipe
-from lunheng.tuning.reranker import columns_of, rerank
-from lunheng.tuning.served import open_reranker
 
 THINGS = ("pump", "valve", "filter", "motor", "水泵", "阀门", "滤网", "电机", "sensor", "fan", "传感器", "风扇")
 ASKED = ("how do I clean the {}", "{} 怎么清洗", "what does the {} weigh", "{} 有多重")
@@ -81,7 +81,7 @@ def test_every_loss_trains(base: Path, tmp_path: Path, loss: str, monkeypatch: p
     part: dict[str, Any] = {"loss": loss}
     if loss.endswith("mse"):
         part["teacher"] = "overlap"
-        monkeypatch.setattr("lunheng.tuning.reranker._teacher", lambda name: Overlap())
+        monkeypatch.setattr("lunheng.tuning.encoders.reranker._teacher", lambda name: Overlap())
     tuned = rerank(make_recipe(raw(base, tmp_path, part, steps=24)), first_stage=search)
     losses = [entry["loss"] for entry in read_log(tuned.trained.output / "log.jsonl") if "loss" in entry]
     assert len(losses) == 24 and sum(losses[12:]) < sum(losses[:12])

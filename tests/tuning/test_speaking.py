@@ -21,8 +21,8 @@ from lunheng.models.llms.llamacpp import LlamaCppLLM
 from lunheng.protocols import LLM
 from lunheng.testing.adapters import train_adapter
 from lunheng.testing.llm import check_counts, check_leaving_early
-from lunheng.tuning.export import export
-from lunheng.tuning.speaking import open_speaker, with_adapter
+from lunheng.tuning.release.export import export
+from lunheng.tuning.release.speaking import open_speaker, with_adapter
 from lunheng.tuning.trained import find_trained
 from lunheng.types import Message
 

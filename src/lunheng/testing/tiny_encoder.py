@@ -18,7 +18,7 @@ HIDDEN, LAYERS, HEADS, FEED_FORWARD, POSITIONS = 32, 2, 4, 64, 64
 
 def make_tiny_encoder(folder: Path, texts: Iterable[str], seed: int = 0) -> Path:
     """Write a sentence-transformers folder, prompts ``query: `` and ``passage: ``, window of 64 tokens."""
-    from lunheng.tuning.encoders import write_torch
+    from lunheng.tuning.encoders.bases import write_torch
 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = folder.parent / f"{folder.name}.tokenizer.json"

@@ -45,11 +45,11 @@ def train(recipe: Recipe, resume: bool = False, report: Report | None = None) ->
 
             return kto(recipe, resume, report)
         case "embed":
-            from lunheng.tuning.embedder import embed
+            from lunheng.tuning.encoders.embedder import embed
 
             return embed(recipe, resume, report).trained
         case "rerank":
-            from lunheng.tuning.reranker import rerank
+            from lunheng.tuning.encoders.reranker import rerank
 
             return rerank(recipe, resume, report).trained
         case "grpo":

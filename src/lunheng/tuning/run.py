@@ -20,14 +20,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lunheng.errors import ConfigError, DataError, MissingExtraError, TrainingError
 from lunheng.tuning.adapters.upkeep import save, tend
-from lunheng.tuning.architectures import architecture
 from lunheng.tuning.arguments import CHECKPOINTS
 from lunheng.tuning.bases import base_folder, hub_offline
 from lunheng.tuning.curves import CURVES, draw_curves
 from lunheng.tuning.data.examples import Example, Problem
 from lunheng.tuning.data.loading import DataSource, load, write_quarantine
 from lunheng.tuning.data.splitting import split
-from lunheng.tuning.hardware import Hardware, probe, shared_out
 from lunheng.tuning.manifest import (
     MANIFEST,
     Manifest,
@@ -38,10 +36,12 @@ from lunheng.tuning.manifest import (
     versions,
     write_manifest,
 )
-from lunheng.tuning.memory import choices, settle, with_choices
+from lunheng.tuning.planning.architectures import architecture
+from lunheng.tuning.planning.hardware import Hardware, probe, shared_out
+from lunheng.tuning.planning.memory import choices, settle, with_choices
+from lunheng.tuning.planning.refusals import refuse, refuse_start
 from lunheng.tuning.preflight import HasLength, Prepared
 from lunheng.tuning.recipes import Recipe, SourcePart, as_plain, write_recipe
-from lunheng.tuning.refusals import refuse, refuse_start
 from lunheng.tuning.registry import register
 from lunheng.tuning.sampling import group_by_length
 from lunheng.tuning.templates import apply_template

@@ -12,7 +12,7 @@ from lunheng.errors import LunhengError
 from lunheng.types import Message
 
 if TYPE_CHECKING:
-    from lunheng.tuning.speaking import Speaker
+    from lunheng.tuning.release.speaking import Speaker
 
 _HELP = "/adapter NAME (or none)   /system TEXT   /clear   Ctrl-C stops an answer, Ctrl-D ends"
 
@@ -27,7 +27,7 @@ def chat(
     threads: Threads = 0,
 ) -> None:
     """Talk with a trained model; /adapter NAME puts another adapter on. End with Ctrl-D."""
-    from lunheng.tuning.speaking import notes, open_speaker, with_adapter
+    from lunheng.tuning.release.speaking import notes, open_speaker, with_adapter
 
     given = named(adapter)
     speaker = open_speaker(model, given, threads)

@@ -20,10 +20,10 @@ from lunheng.cli.tune.train import STOPPED, Changes, Data, Model, Output, Recipe
 
 if TYPE_CHECKING:
     from lunheng.knowledge import KnowledgeBase
-    from lunheng.tuning.embedder import Tuned
-    from lunheng.tuning.lift import Comparison
+    from lunheng.tuning.encoders.embedder import Tuned
+    from lunheng.tuning.encoders.lift import Comparison
+    from lunheng.tuning.encoders.reranker import TunedReranker
     from lunheng.tuning.recipes import Recipe
-    from lunheng.tuning.reranker import TunedReranker
 
 REFUSED = 3
 """Exit code of a promotion that was asked for and refused."""
@@ -71,7 +71,7 @@ def embed(
     With a recipe, or with --data and --output, or with --kb alone, which asks questions of its passages first. The
     held-out questions decide whether it may be promoted.
     """
-    from lunheng.tuning.embedder import embed as run
+    from lunheng.tuning.encoders.embedder import embed as run
 
     with _base(kb) as base:
         made = _recipe("embed", _Given(recipe, model, data, output, changes), base, templates, limit, resume, as_json)
@@ -99,7 +99,7 @@ def rerank(
     With a recipe, or with --data and --output, or with --kb alone, which asks questions of its passages first. The
     held-out questions decide whether it may be promoted.
     """
-    from lunheng.tuning.reranker import rerank as run
+    from lunheng.tuning.encoders.reranker import rerank as run
 
     with _base(kb) as base:
         made = _recipe("rerank", _Given(recipe, model, data, output, changes), base, templates, limit, resume, as_json)
@@ -181,7 +181,7 @@ def _finish(
     more: dict[str, Any],
 ) -> None:
     """Show what came of it, and promote it where that was asked for and the gate lets it pass."""
-    from lunheng.tuning.promotion import RefusedError, promote_run
+    from lunheng.tuning.encoders.promotion import RefusedError, promote_run
 
     lift, made = tuned.lift, tuned.trained.manifest
     if not as_json:

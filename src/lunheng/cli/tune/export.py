@@ -29,10 +29,10 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a trained model for llama.cpp and Ollama, for vLLM, SGLang and TGI, or as plain safetensors."""
-    from lunheng.tuning.export import Target
-    from lunheng.tuning.export import export as run
-    from lunheng.tuning.gguf_file import GgufKind
-    from lunheng.tuning.merge import Precision
+    from lunheng.tuning.release.export import Target
+    from lunheng.tuning.release.export import export as run
+    from lunheng.tuning.release.gguf_file import GgufKind
+    from lunheng.tuning.release.merge import Precision
     from lunheng.tuning.trained import find_trained
 
     for value, choices, option in (

@@ -37,7 +37,7 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Ask a trained model one thing."""
-    from lunheng.tuning.speaking import notes, open_speaker, with_adapter
+    from lunheng.tuning.release.speaking import notes, open_speaker, with_adapter
 
     asked = sys.stdin.read().strip() if prompt == "-" else prompt
     messages = [*([Message("system", system)] if system else []), Message("user", asked)]

@@ -15,7 +15,7 @@ def hardware(
     as_json: AsJson = False,
 ) -> None:
     """Show what this machine has for training, and the number type and threads that follow."""
-    from lunheng.tuning.hardware import probe
+    from lunheng.tuning.planning.hardware import probe
 
     found = probe(output)
     if as_json:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lunheng.evaluation.datasets import RetrievalDataset
     from lunheng.evaluation.runner import RetrievalReport
     from lunheng.knowledge import KnowledgeBase
-    from lunheng.tuning.lift import Comparison
+    from lunheng.tuning.encoders.lift import Comparison
 
 TRIPLES = "triples.jsonl"
 """Questions with their passages and hard negatives, in the run's folder."""
@@ -98,7 +98,7 @@ def put_to_use(
     Returns:
         The search on the held-out questions before and after, and whether the change stands.
     """
-    from lunheng.tuning.lift import CHANCE, compare
+    from lunheng.tuning.encoders.lift import CHANCE, compare
 
     before = _searched(base, held_out)
     change()

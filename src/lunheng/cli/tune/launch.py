@@ -20,7 +20,7 @@ def launch(
     as_json: AsJson = False,
 ) -> None:
     """Write what starts a recipe on several GPUs or machines, or start it on Ray."""
-    from lunheng.tuning.launch import SCRIPT, launch_files
+    from lunheng.tuning.planning.launch import SCRIPT, launch_files
     from lunheng.tuning.recipes import load_recipe, write_recipe
 
     loaded = load_recipe(recipe, None, **dict(change(text) for text in changes or ()))
@@ -31,7 +31,7 @@ def launch(
     for name, text in files.items():
         (write / name).write_text(text, encoding="utf-8")
     if ray:
-        from lunheng.tuning.ray import train_on_ray
+        from lunheng.tuning.planning.ray import train_on_ray
 
         manifest = train_on_ray(loaded, resolved, cpu=cpu)
         if as_json:

@@ -35,8 +35,8 @@ def merge(
     as_json: AsJson = False,
 ) -> None:
     """Merge an adapter into its base, and check that the model says what the adapter said."""
-    from lunheng.tuning.merge import Into, Precision
-    from lunheng.tuning.merge import merge as run
+    from lunheng.tuning.release.merge import Into, Precision
+    from lunheng.tuning.release.merge import merge as run
     from lunheng.tuning.trained import find_trained
 
     for value, choices, option in ((precision, Precision, "--precision"), (into, Into, "--into")):

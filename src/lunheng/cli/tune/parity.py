@@ -12,7 +12,7 @@ from lunheng.cli.common import AsJson, Waiting, err, out, print_json
 from lunheng.cli.tune.merge import Base, FourBit
 
 if TYPE_CHECKING:
-    from lunheng.tuning.parity import Parity
+    from lunheng.tuning.release.parity import Parity
 
 
 def parity(
@@ -39,8 +39,8 @@ def parity(
 ) -> None:
     """Check that a model says the same merged, as GGUF and served as where it was trained; exit 1 where not."""
     from lunheng.config import EndpointSettings
-    from lunheng.tuning.gguf_file import GgufKind
-    from lunheng.tuning.parity import parity as run
+    from lunheng.tuning.release.gguf_file import GgufKind
+    from lunheng.tuning.release.parity import parity as run
     from lunheng.tuning.trained import find_trained
 
     if kind not in get_args(GgufKind):

@@ -11,7 +11,7 @@ from lunheng.cli.common import AsJson, Waiting, counted, out, print_json, show_n
 from lunheng.cli.tune.train import Changes, change
 
 if TYPE_CHECKING:
-    from lunheng.tuning.plan import Plan
+    from lunheng.tuning.planning.plan import Plan
 
 
 def plan(
@@ -25,9 +25,9 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Build a recipe without its weights: parameters, memory, steps, time; exit 1 where it does not fit."""
-    from lunheng.tuning.hardware import probe
-    from lunheng.tuning.plan import imagined
-    from lunheng.tuning.plan import plan as make
+    from lunheng.tuning.planning.hardware import probe
+    from lunheng.tuning.planning.plan import imagined
+    from lunheng.tuning.planning.plan import plan as make
     from lunheng.tuning.recipes import load_recipe
 
     loaded = load_recipe(recipe, None, **dict(change(text) for text in changes or ()))
@@ -43,7 +43,7 @@ def plan(
 
 
 def _show(made: Plan) -> None:
-    from lunheng.tuning.plan import described
+    from lunheng.tuning.planning.plan import described
 
     found, recipe = made.estimate, made.recipe
     share = found.trained / max(found.parameters, 1)

@@ -16,8 +16,8 @@ from typing import Any, Literal, get_args
 from lunheng.errors import MissingExtraError, ModelError
 from lunheng.models.llms.llamacpp import LlamaCppLLM
 from lunheng.tuning.bases import hub_offline
-from lunheng.tuning.quantise import Mixture, quantise
-from lunheng.tuning.readings import QUESTIONS, prompt_ids
+from lunheng.tuning.release.quantise import Mixture, quantise
+from lunheng.tuning.release.readings import QUESTIONS, prompt_ids
 
 GgufKind = Literal["f32", "f16", "bf16", "q8_0", "q3_k_m", "q4_k_m", "q5_k_m", "q6_k"]
 FILE_TYPES: dict[GgufKind, str] = {

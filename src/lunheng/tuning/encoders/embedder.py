@@ -26,12 +26,12 @@ from lunheng.tuning.arguments import arguments
 from lunheng.tuning.bases import hub_offline
 from lunheng.tuning.data.examples import Triple
 from lunheng.tuning.encoder_parts import EmbeddingPart
-from lunheng.tuning.encoders import Encoder, find_encoder
-from lunheng.tuning.lift import Lift, compare, note
+from lunheng.tuning.encoders.bases import Encoder, find_encoder
+from lunheng.tuning.encoders.lift import Lift, compare, note
+from lunheng.tuning.encoders.retrieval_sets import DEPTH, Corpus, known_nearest, longest, material, nearest
+from lunheng.tuning.encoders.served import SERVED, Form, device, open_embedder, serve_embedder
 from lunheng.tuning.recipes import Recipe
-from lunheng.tuning.retrieval_sets import DEPTH, Corpus, known_nearest, longest, material, nearest
 from lunheng.tuning.run import Trained, begin
-from lunheng.tuning.served import SERVED, Form, device, open_embedder, serve_embedder
 from lunheng.tuning.validation import BEST, evaluator, freeze_words, quietly
 from lunheng.types import EmbedKind, content_id
 

@@ -9,7 +9,7 @@ import importlib.util
 import os
 
 from lunheng.errors import ConfigError, MissingExtraError
-from lunheng.tuning.hardware import Hardware
+from lunheng.tuning.planning.hardware import Hardware
 from lunheng.tuning.recipes import FOUR_BIT, Recipe
 
 

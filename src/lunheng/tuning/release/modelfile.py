@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lunheng.tuning.readings import QUESTIONS
+from lunheng.tuning.release.readings import QUESTIONS
 from lunheng.types import Message
 
 _SYSTEM, _USER, _ASSISTANT = "⟦system⟧", "⟦user⟧", "⟦assistant⟧"

@@ -27,7 +27,7 @@ _VARIANTS = ("-instruct", "-base")
 @functools.cache
 def shipped() -> Mapping[str, Mapping[str, Any]]:
     """The architectures that come with the package, by hub id."""
-    text = (files("lunheng.tuning") / "architectures.json").read_text(encoding="utf-8")
+    text = (files("lunheng.tuning.planning") / "architectures.json").read_text(encoding="utf-8")
     return dict(json.loads(text))
 
 

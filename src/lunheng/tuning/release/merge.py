@@ -19,7 +19,7 @@ from typing import Any, Literal
 from lunheng.errors import ConfigError, ModelError
 from lunheng.tuning.bases import CONFIG_FILE, hub_offline
 from lunheng.tuning.manifest import write_manifest
-from lunheng.tuning.readings import Difference, Reading, compare, greedy, questions, read_along, together
+from lunheng.tuning.release.readings import Difference, Reading, compare, greedy, questions, read_along, together
 from lunheng.tuning.trained import TrainedModel, attach, find_trained, open_base, open_tokenizer, open_trained
 
 REPORT = "merge.json"

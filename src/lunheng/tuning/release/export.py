@@ -12,12 +12,12 @@ from typing import Literal, get_args
 
 from lunheng.errors import ConfigError, ModelError
 from lunheng.tuning.bases import CONFIG_FILE, hub_offline
-from lunheng.tuning.gguf_adapter import write_gguf_adapter
-from lunheng.tuning.gguf_file import GgufKind, write_gguf
-from lunheng.tuning.merge import Precision, merge
-from lunheng.tuning.modelfile import write_modelfile
-from lunheng.tuning.readings import QUESTIONS, prompt_ids
-from lunheng.tuning.serving import largest_rank, lora_complaints, plain_lora, rename_base, write_readme
+from lunheng.tuning.release.gguf_adapter import write_gguf_adapter
+from lunheng.tuning.release.gguf_file import GgufKind, write_gguf
+from lunheng.tuning.release.merge import Precision, merge
+from lunheng.tuning.release.modelfile import write_modelfile
+from lunheng.tuning.release.readings import QUESTIONS, prompt_ids
+from lunheng.tuning.release.serving import largest_rank, lora_complaints, plain_lora, rename_base, write_readme
 from lunheng.tuning.trained import TrainedModel, find_trained, open_base, open_tokenizer
 
 Target = Literal["safetensors", "gguf", "adapter", "gguf-adapter"]

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lunheng.tuning.encoder_parts import EmbeddingPart, RerankingPart
-from lunheng.tuning.live import live
 from lunheng.tuning.modes import wrap
+from lunheng.tuning.planning.live import live
 from lunheng.tuning.recipes import FOUR_BIT, Recipe
 
 DEPTHS = (2, 4)

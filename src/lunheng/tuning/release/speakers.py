@@ -16,7 +16,7 @@ from lunheng.errors import ModelError
 from lunheng.models.endpoint import Endpoint
 from lunheng.models.llms.llamacpp import LlamaCppLLM
 from lunheng.models.onnx_session import thread_count
-from lunheng.tuning.readings import KEPT, Reading, greedy, prompt_ids, read_along
+from lunheng.tuning.release.readings import KEPT, Reading, greedy, prompt_ids, read_along
 from lunheng.types import Message
 
 _SERVED = 20

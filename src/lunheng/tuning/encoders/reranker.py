@@ -25,12 +25,12 @@ from lunheng.tuning.arguments import arguments
 from lunheng.tuning.bases import CONFIG_FILE, hub_offline
 from lunheng.tuning.data.examples import Triple
 from lunheng.tuning.encoder_parts import RerankingPart
-from lunheng.tuning.encoders import find_encoder
-from lunheng.tuning.lift import METRIC, Comparison, Lift, compare, note
+from lunheng.tuning.encoders.bases import find_encoder
+from lunheng.tuning.encoders.lift import METRIC, Comparison, Lift, compare, note
+from lunheng.tuning.encoders.retrieval_sets import DEPTH, Candidates, Corpus, known_nearest, longest, material
+from lunheng.tuning.encoders.served import SERVED, Form, device, open_reranker, serve_reranker
 from lunheng.tuning.recipes import Recipe
-from lunheng.tuning.retrieval_sets import DEPTH, Candidates, Corpus, known_nearest, longest, material
 from lunheng.tuning.run import Trained, begin
-from lunheng.tuning.served import SERVED, Form, device, open_reranker, serve_reranker
 from lunheng.tuning.validation import BEST, evaluator, freeze_words, quietly
 from lunheng.types import content_id
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 from lunheng.errors import LunhengError
 from lunheng.models.promoted import promote
 from lunheng.models.registry import Registry
-from lunheng.tuning.lift import Lift
+from lunheng.tuning.encoders.lift import Lift
+from lunheng.tuning.encoders.served import Form
 from lunheng.tuning.manifest import Manifest
-from lunheng.tuning.served import Form
 
 
 class RefusedError(LunhengError):

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lunheng.errors import ConfigError, DataError, OutOfMemoryPredictedError
-from lunheng.tuning.architectures import architecture
 from lunheng.tuning.arguments import learning_rate, steps_of
 from lunheng.tuning.data.loading import DataSource, load
-from lunheng.tuning.hardware import Accelerator, Hardware, shared_out
-from lunheng.tuning.memory import Estimate, estimate, settle
+from lunheng.tuning.planning.architectures import architecture
+from lunheng.tuning.planning.hardware import Accelerator, Hardware, shared_out
+from lunheng.tuning.planning.memory import Estimate, estimate, settle
+from lunheng.tuning.planning.refusals import refuse
 from lunheng.tuning.recipes import Recipe
-from lunheng.tuning.refusals import refuse
 
 AMPERE = (8, 0)
 TERAFLOPS = {"float32": 15.0, "bfloat16": 120.0, "float16": 60.0}

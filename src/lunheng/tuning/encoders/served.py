@@ -26,7 +26,7 @@ from lunheng.models.registry import Pooling
 from lunheng.models.rerankers.cross_encoder_torch import TorchReranker
 from lunheng.models.rerankers.onnx import OnnxReranker
 from lunheng.protocols import Embedder, Reranker
-from lunheng.tuning.encoders import MODULES_FILE
+from lunheng.tuning.encoders.bases import MODULES_FILE
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from typing import Any
 
 from lunheng.errors import OutOfMemoryPredictedError
 from lunheng.tuning.encoder_parts import EmbeddingPart
-from lunheng.tuning.hardware import Device, Hardware, Precision
 from lunheng.tuning.modes import CHANGES_BASE
+from lunheng.tuning.planning.hardware import Device, Hardware, Precision
+from lunheng.tuning.planning.rehearsal import Step, Weights, rehearse, weights_of
 from lunheng.tuning.recipes import FOUR_BIT, ParameterPart, Recipe
-from lunheng.tuning.rehearsal import Step, Weights, rehearse, weights_of
 
 PROCESS = 590 * 2**20
 """Bytes of a process that has imported torch, transformers, TRL and PEFT, and has a tokenizer and a data set."""

@@ -18,12 +18,12 @@ from typing import Literal
 from lunheng.config import EndpointSettings
 from lunheng.errors import ModelError
 from lunheng.models.llms.llamacpp import LlamaCppLLM
-from lunheng.tuning.export import MODEL_FILE, export
-from lunheng.tuning.gguf_file import GgufKind
 from lunheng.tuning.manifest import MANIFEST
-from lunheng.tuning.merge import NEARER, merge
-from lunheng.tuning.readings import ANSWER_TOKENS, QUESTIONS, Difference, Reading, compare, read_along, together
-from lunheng.tuning.speakers import LlamaCppSpeaker, Said, ServerSpeaker, Speaker, TorchSpeaker, served
+from lunheng.tuning.release.export import MODEL_FILE, export
+from lunheng.tuning.release.gguf_file import GgufKind
+from lunheng.tuning.release.merge import NEARER, merge
+from lunheng.tuning.release.readings import ANSWER_TOKENS, QUESTIONS, Difference, Reading, compare, read_along, together
+from lunheng.tuning.release.speakers import LlamaCppSpeaker, Said, ServerSpeaker, Speaker, TorchSpeaker, served
 from lunheng.tuning.trained import TrainedModel, find_trained, open_tokenizer, open_trained
 
 REPORT = "parity.json"

@@ -1,0 +1,1 @@
+"""Embedders and rerankers: how they are trained, measured beside the old one, and put in its place."""

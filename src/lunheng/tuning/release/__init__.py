@@ -1,0 +1,1 @@
+"""After a run: merged, exported, held against one another (parity), spoken with, served."""
