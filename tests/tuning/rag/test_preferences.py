@@ -18,7 +18,6 @@ from lunheng.models.embedders.onnx import OnnxEmbedder
 from lunheng.testing.fakes import FakeLLM
 from lunheng.tuning.data.loading import DataSource, load
 from lunheng.tuning.rag.feedback import read_feedback
-from lunheng.tuning.rag.judging import both_ways, model_compare
 from lunheng.tuning.rag.preferences import judged_pairs, read_pairs, take_reviewed, verified_pairs
 from lunheng.types import Message
 
@@ -86,25 +85,29 @@ def test_only_reviewed_rows_are_taken(tmp_path: Path) -> None:
         take_reviewed(tmp_path / "absent.jsonl", tmp_path / "x.jsonl")
 
 
-def better(*said: str) -> FakeLLM:
-    return FakeLLM([s if s.startswith("not") else json.dumps({"better": s}) for s in said])
+def judge_saying(*said: str) -> FakeLLM:
+    return FakeLLM([json.dumps({"reason": "so", "winner": s}) if s in ("A", "B", "tie") else s for s in said])
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
+    ("said", "kept"),
     [
-        (("A", "B"), "A"),
-        (("B", "A"), "B"),
+        (("A", "B"), "甲"),
+        (("B", "A"), "乙"),
         (("A", "A"), "the judge changed its mind when the answers were swapped"),
         (("A", "tie"), "the judge changed its mind when the answers were swapped"),
         (("tie", "tie"), "the judge finds them equally good"),
-        (("A", "not JSON"), "the judge gave no verdict that can be read"),
+        (("A", "no JSON", "nor now"), "the judge gave no verdict that can be read"),
     ],
 )
-def test_a_verdict_must_hold_when_places_are_swapped(said: tuple[str, str], found: str) -> None:
-    judge = better(*said)
-    assert both_ways(model_compare(judge), "问题？", "甲", "乙") == found
-    first, second = (call[0].content for call in judge.calls)
+def test_a_verdict_must_hold_when_places_are_swapped(said: tuple[str, ...], kept: str, tmp_path: Path) -> None:
+    judge = judge_saying(*said)
+    written = judged_pairs({"问题？": ("甲", "乙")}, ("one", "two"), judge, tmp_path / "p.jsonl")
+    if kept in ("甲", "乙"):
+        assert [row["chosen"] for row in lines(tmp_path / "p.jsonl")] == [kept]
+    else:
+        assert written.rejected == {kept: 1}
+    first, second = (call[0].content for call in judge.calls[:2])
     assert first.index("甲") < first.index("乙") and second.index("乙") < second.index("甲")
 
 
@@ -119,10 +122,7 @@ def test_two_models_answers_are_judged(tmp_path: Path) -> None:
     pairs, alone = read_pairs(one, two)
     assert len(alone) == 1
 
-    def compare(question: str, a: str, b: str) -> Any:
-        return "A" if a == "2" else "B"
-
-    written = judged_pairs(pairs, ("base", "tuned"), compare, "j", tmp_path / "p.jsonl")
+    written = judged_pairs(pairs, ("base", "tuned"), judge_saying("B", "A"), tmp_path / "p.jsonl")
     [row] = lines(tmp_path / "p.jsonl")
     assert (row["chosen"], row["rejected"], row["provenance"]["chosen_by"]) == ("2", "3", "tuned")
     assert written.rejected == {"both answers are the same": 1} and written.counts == {"wins of tuned": 1}

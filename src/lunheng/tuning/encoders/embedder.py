@@ -30,9 +30,9 @@ from lunheng.tuning.encoders.bases import Encoder, find_encoder
 from lunheng.tuning.encoders.lift import Lift, compare, note
 from lunheng.tuning.encoders.retrieval_sets import DEPTH, Corpus, known_nearest, longest, material, nearest
 from lunheng.tuning.encoders.served import SERVED, Form, device, open_embedder, serve_embedder
+from lunheng.tuning.encoders.validation import BEST, evaluator, freeze_words, quietly
 from lunheng.tuning.recipes import Recipe
 from lunheng.tuning.run import Trained, begin
-from lunheng.tuning.validation import BEST, evaluator, freeze_words, quietly
 from lunheng.types import EmbedKind, content_id
 
 if TYPE_CHECKING:

@@ -29,9 +29,9 @@ from lunheng.tuning.encoders.bases import find_encoder
 from lunheng.tuning.encoders.lift import METRIC, Comparison, Lift, compare, note
 from lunheng.tuning.encoders.retrieval_sets import DEPTH, Candidates, Corpus, known_nearest, longest, material
 from lunheng.tuning.encoders.served import SERVED, Form, device, open_reranker, serve_reranker
+from lunheng.tuning.encoders.validation import BEST, evaluator, freeze_words, quietly
 from lunheng.tuning.recipes import Recipe
 from lunheng.tuning.run import Trained, begin
-from lunheng.tuning.validation import BEST, evaluator, freeze_words, quietly
 from lunheng.types import content_id
 
 if TYPE_CHECKING:

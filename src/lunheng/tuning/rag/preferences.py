@@ -18,9 +18,10 @@ from typing import Any
 from lunheng.answering.prompts import is_refusal
 from lunheng.answering.verification import overall
 from lunheng.errors import DataError
+from lunheng.evaluation.model.pairwise import compare
+from lunheng.protocols import LLM
 from lunheng.tuning.data.similarity import key_of
 from lunheng.tuning.rag.journal import Journal, Outcome, Rejected, Row, Written, in_seeded_order
-from lunheng.tuning.rag.judging import Compare, both_ways
 from lunheng.types import Answer, Verdict, content_id
 
 Progress = Callable[[int, int], None]
@@ -55,8 +56,7 @@ def preference_row(
 def judged_pairs(
     pairs: Mapping[str, tuple[str, str]],
     names: tuple[str, str],
-    compare: Compare,
-    judge: str,
+    judge: LLM,
     output: Path,
     seed: int = 0,
     limit: int | None = None,
@@ -66,10 +66,10 @@ def judged_pairs(
 
     Args:
         pairs: by question, the answers of the models that ``names`` names.
-        judge: its fingerprint.
 
     Raises:
         DataError: the output was begun with other settings.
+        ModelError: the judge cannot be asked.
     """
 
     def weigh(question: str) -> Outcome:
@@ -77,22 +77,25 @@ def judged_pairs(
         about = {"question": question, names[0]: one, names[1]: other}
         if key_of(one) == key_of(other):
             return Outcome(rejected=[Rejected(SAME, about)])
-        said = both_ways(compare, question, one, other)
-        if said not in ("A", "B"):
-            return Outcome(rejected=[Rejected(said, about)])
-        better, worse = (one, other) if said == "A" else (other, one)
-        winner = names[0] if said == "A" else names[1]
+        winner, same = compare(judge, question, one, other)
+        if winner is None:
+            return Outcome(rejected=[Rejected("the judge gave no verdict that can be read", about)])
+        if not same:
+            return Outcome(rejected=[Rejected("the judge changed its mind when the answers were swapped", about)])
+        if winner == "tie":
+            return Outcome(rejected=[Rejected("the judge finds them equally good", about)])
+        better, worse, name = (one, other, names[0]) if winner == "model" else (other, one, names[1])
         provenance = {
             "source": "judge",
-            "judge": judge,
+            "judge": judge.fingerprint,
             "swapped": True,
-            "chosen_by": winner,
+            "chosen_by": name,
             "answers_of": list(names),
         }
         row = preference_row([{"role": "user", "content": question}], better, worse, question, provenance)
-        return Outcome([row], counts={f"wins of {winner}": 1})
+        return Outcome([row], counts={f"wins of {name}": 1})
 
-    depends_on = {"what": "judged preferences", "answers_of": list(names), "judge": judge, "seed": seed}
+    depends_on = {"what": "judged preferences", "answers_of": list(names), "judge": judge.fingerprint, "seed": seed}
     return _each(in_seeded_order(list(pairs), seed)[:limit], weigh, output, depends_on, progress)
 
 

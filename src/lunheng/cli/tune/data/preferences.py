@@ -64,7 +64,6 @@ def _sources(
 def _judged(output: Path, answers: list[Path], small: bool, limit: int | None, seed: int, as_json: bool) -> None:
     from lunheng.cli.common import SMALL_LLM
     from lunheng.config import Settings
-    from lunheng.tuning.rag.judging import model_compare
     from lunheng.tuning.rag.preferences import judged_pairs, read_pairs
 
     if len(answers) != 2:
@@ -76,7 +75,7 @@ def _judged(output: Path, answers: list[Path], small: bool, limit: int | None, s
     pairs, alone = read_pairs(answers[0], answers[1])
     names = (answers[0].stem, answers[1].stem) if answers[0].stem != answers[1].stem else ("first", "second")
     with bar("judging", as_json) as advance:
-        written = judged_pairs(pairs, names, model_compare(judge), judge.fingerprint, output, seed, limit, advance)
+        written = judged_pairs(pairs, names, judge, output, seed, limit, advance)
     show(written, as_json, unread=len(alone))
 
 
