@@ -75,6 +75,22 @@ def test_adalora_drops_ranks(tiny_model: str, tmp_path: Path, mode: str) -> None
     assert sorted(held) == sorted(ranks), "what was dropped is not saved"
 
 
+def test_adalora_pulls_towards_orthogonal_directions(tiny_model: str) -> None:
+    from lunheng.tuning.adapters.adalora import Pruning
+
+    part = ParameterPart(mode="adalora", rank=4)
+    model = wrap(load_base(tiny_model, ParameterPart(), torch.float32), part, 20)
+    tokens = torch.arange(5, 25)[None]
+    learnt = [p for n, p in model.named_parameters() if "lora_A" in n or "lora_B" in n]
+    with_pull = torch.autograd.grad(model(input_ids=tokens, labels=tokens).loss, learnt)  # as PEFT itself adds it
+    pruning = Pruning(model, None)
+    model(input_ids=tokens, labels=tokens).loss.backward()
+    without = [p.grad.clone() for p in learnt]
+    pruning.on_pre_optimizer_step(None, None, None)
+    for parameter, wanted, plain in zip(learnt, with_pull, without, strict=True):
+        assert torch.allclose(parameter.grad, wanted, atol=1e-6) and not torch.allclose(plain, wanted, atol=1e-4)
+
+
 def test_adalora_needs_steps(tiny_model: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="prunes its ranks over the run, and 2 steps are too few"):
         train(recipe(tiny_model, tmp_path, "adalora", **{"training.steps": 2}))
