@@ -109,6 +109,35 @@ def test_a_pissa_adapter_stands_on_the_base_as_it_is(tiny_model: str, tmp_path: 
     assert not (trained.output / "initial").exists()
 
 
+@pytest.mark.parametrize(("method", "beside"), [("reward", "score"), ("sft", "embed_tokens")])
+def test_what_pissa_trains_whole_is_saved_too(
+    tiny_model: str, tmp_path: Path, method: str, beside: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lunheng.tuning.run import Run
+
+    seen: list[Any] = []
+    course = Run.train
+
+    def watched(self: Run, trainer: Any, **options: Any) -> Any:
+        seen.append(trainer.model)
+        return course(self, trainer, **options)
+
+    monkeypatch.setattr(Run, "train", watched)
+    changes: dict[str, Any] = {"parameters.rank": 4, "training.steps": 4}
+    if method == "reward":
+        pairs = [{"prompt": f"第 {i} 号门?", "chosen": "第三章。", "rejected": "No idea."} for i in range(8)]
+        changes |= {"method": "reward", "data.train": str(write_jsonl(tmp_path / "pairs.jsonl", pairs))}
+    else:
+        changes |= {"parameters.save_embeddings": True}
+    trained = train(recipe(tiny_model, tmp_path, "pissa", **changes))
+    found = find_trained(trained.output)
+    head: Any = "score" if method == "reward" else "words"
+    opened = open_trained(found, head)
+    assert any(beside in name and "modules_to_save" in name for name, _ in opened.named_parameters())
+    assert torch.allclose(said(opened), said(seen[0]), atol=1e-4)
+    assert not torch.allclose(said(opened), said(open_base(found, head=head)), atol=1e-3)
+
+
 def test_lora_plus_teaches_b_faster(tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from lunheng.tuning.adapters import upkeep
 

@@ -52,10 +52,25 @@ def save(run: Run, trainer: Any, folder: Path) -> None:
     trainer.save_model(str(folder))
     initial = run.recipe.output / INITIAL
     if run.recipe.parameters.mode == "pissa" and trainer.args.should_save:
-        # PiSSA takes its directions out of the base; what it changed is a LoRA of twice the rank on the base itself.
-        with hub_offline():
-            trainer.model.save_pretrained(str(folder), path_initial_model_for_weight_conversion=str(initial))
+        _converted(trainer.model, folder, initial)
         shutil.rmtree(initial)
+
+
+def _converted(model: Any, folder: Path, initial: Path) -> None:
+    """PiSSA takes its directions out of the base; what it changed is a LoRA of twice the rank on the base itself.
+
+    PEFT's conversion writes the low-rank tensors alone: what was trained whole beside them (a scoring head, embeddings)
+    is taken over from the adapter that lies in ``folder`` already.
+    """
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "adapter_model.safetensors"
+    saved = load_file(file)
+    with hub_offline():
+        model.save_pretrained(str(folder), path_initial_model_for_weight_conversion=str(initial))
+    converted = load_file(file)
+    whole = {name: tensor for name, tensor in saved.items() if name not in converted}
+    save_file(converted | whole, file, metadata={"format": "pt"})
 
 
 def _in_float32(model: Any) -> None:
