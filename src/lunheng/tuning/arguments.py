@@ -5,13 +5,12 @@ Called by every trainer; what only one method knows it passes by name.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import os
 from collections.abc import Mapping
 from typing import Any
 
-from lunheng.errors import ConfigError, MissingExtraError
+from lunheng.errors import ConfigError
 from lunheng.tuning.recipes import Recipe
 
 CHECKPOINTS = "checkpoints"
@@ -89,7 +88,6 @@ def arguments(
 
     Raises:
         ConfigError: keys that do not go together.
-        MissingExtraError: a tracker that is not installed.
     """
     import torch
 
@@ -120,7 +118,7 @@ def arguments(
         # Otherwise a loss that is no number is logged as the last good one, and nobody sees it.
         "logging_nan_inf_filter": False,
         "include_num_input_tokens_seen": "non_padding",
-        "report_to": _trackers(recipe) or "none",
+        "report_to": "none",  # ``trackers`` adds them
         "disable_tqdm": True,
         **_saving(recipe, steps, held, best, greater),
     }
@@ -156,18 +154,3 @@ def _saving(recipe: Recipe, steps: int, held: bool, best: str, greater: bool) ->
             "greater_is_better": greater,
         }
     return saving
-
-
-def _trackers(recipe: Recipe) -> list[str]:
-    """The trackers, each set to write into the run's folder and to call nobody."""
-    for name in recipe.training.trackers:
-        if importlib.util.find_spec(name) is None:
-            raise MissingExtraError(f"the tracker {name}", "tune", f"pip install {name}")
-    folder = recipe.output
-    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder / "tensorboard"))
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{(folder / 'mlflow.db').absolute()}"
-    os.environ.setdefault("WANDB_MODE", "offline")
-    os.environ.setdefault("WANDB_DIR", str(folder))
-    os.environ.setdefault("WANDB_PROJECT", "lunheng")
-    return list(recipe.training.trackers)

@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -45,6 +46,7 @@ from lunheng.tuning.recipes import Recipe, SourcePart, as_plain, write_recipe
 from lunheng.tuning.registry import register
 from lunheng.tuning.sampling import group_by_length
 from lunheng.tuning.templates import apply_template
+from lunheng.tuning.trackers import refuse_missing, tracked
 
 if TYPE_CHECKING:
     from lunheng.tuning.callbacks import Report
@@ -196,7 +198,7 @@ class Run:
         )
         began = time.monotonic()
         try:
-            with hub_offline():
+            with hub_offline(), tracked(self.recipe, trainer) if _writes() else nullcontext():
                 if self.held and not self.manifest.before:
                     self._note(before=_measured(trainer))
                 before = fingerprint(trainer.model)
@@ -255,6 +257,7 @@ def begin(
     hardware = shared_out(probe(recipe.output), recipe)
     refuse(recipe, hardware)
     refuse_start(recipe)
+    refuse_missing(recipe)
     base = find_base(recipe.model.name)
     loaded = load(_sources(recipe.data.train), recipe.kind, recipe.training.seed)
     problems, digests = list(loaded.problems), {"train": loaded.digest}
