@@ -15,12 +15,12 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 from sqlalchemy import inspect
 
-from lunheng.catalog import Catalog, StoredDocument, jobs
+from lunheng.catalog import Catalog, StoredDocument, jobs, model_history
 from lunheng.catalog.schema import chunks as chunks_table
 from lunheng.chunking import fingerprint as chunking_fingerprint
 from lunheng.chunking import make_chunker
 from lunheng.config import Settings
-from lunheng.errors import BusyError, DataError, LunhengError, ModelNotPulledError, NotFoundError
+from lunheng.errors import BusyError, ConfigError, DataError, LunhengError, ModelNotPulledError, NotFoundError
 from lunheng.indexes.filters import Filter, check_fields, parse_filter, to_sql
 from lunheng.indexes.lexical import SqliteLexicalIndex
 from lunheng.ingest import files, maintenance
@@ -457,6 +457,7 @@ class KnowledgeBase:
             "embedder": self._parts.remembered_name,
             "embedder_fingerprint": self._parts.remembered,
             "reranker": self._parts.reranker_name(),
+            "llm": self._parts.llm_name(),
             "bytes": size,
             "jobs": latest,
         }
@@ -484,6 +485,44 @@ class KnowledgeBase:
         with self._writing("use_reranker", {"reranker": name}):
             self._parts.remember_reranker(name)
 
+    def use_llm(self, name: str) -> None:
+        """Answer with the language model called ``name`` from now on. Errors as of ``load_llm``."""
+        with self._writing("use_llm", {"llm": name}):
+            self._parts.remember_llm(name)
+
+    def replaced_models(self) -> list[model_history.Change]:
+        """Each model that was replaced by another, the oldest first: what ``roll_back`` undoes from its end."""
+        with self._catalog.read() as connection:
+            return model_history.changes(self._catalog, connection)
+
+    def roll_back(
+        self,
+        task: Literal["embedder", "reranker", "llm"] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> model_history.Change:
+        """Put the model back that served before the last change; gives that change.
+
+        Args:
+            task: only a change of this; None: the last of all.
+
+        Raises:
+            ConfigError: nothing has changed, or the settings name the model.
+            ModelError: the one that served before is not on this machine any more.
+        """
+        last = next((c for c in reversed(self.replaced_models()) if task in (None, c.task)), None)
+        if last is None:
+            raise ConfigError(f"{self.folder}: no other {task or 'model'} was in use before; there is nothing to undo")
+        match last.task:
+            case "embedder":
+                self.rebuild(embedder=last.before, progress=progress)
+            case "reranker":
+                self.use_reranker(last.before)
+            case _:
+                self.use_llm(last.before)
+        with self._catalog.write() as connection:
+            model_history.drop(self._catalog, connection, last)
+        return last
+
     def rebuild(self, *, embedder: str | None = None, progress: Callable[[int, int], None] | None = None) -> None:
         """Drop and remake every derived index; with ``embedder``, move to another embedding model.
 
@@ -494,8 +533,12 @@ class KnowledgeBase:
                 new = load_embedder(self.settings.models.model_copy(update={"embedder": embedder}))
                 chunker = make_chunker(self.settings.chunking, new.tokenizer, new.window, new, self._parts.llm)
                 vector_type = self.settings.storage.vector_type
+                before = self._parts.remembered_name
                 migrate(self._catalog, self._lexical, chunker, passage_embedder(new), embedder, vector_type, progress)
                 self._parts.remember(new, embedder)
+                if before:
+                    with self._catalog.write() as connection:
+                        model_history.note(self._catalog, connection, "embedder", before, embedder)
             maintenance.rebuild_lexical(self._catalog, self._lexical, progress)
             if self._parts.remembered:
                 self._parts.mirror().drop()

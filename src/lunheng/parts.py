@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from lunheng.answering.cached_llm import CachedLLM
-from lunheng.catalog import Catalog, completions
+from lunheng.catalog import Catalog, completions, model_history
 from lunheng.config import Settings
 from lunheng.errors import ConfigError, EmbedderMismatchError
 from lunheng.indexes.catch_up import VectorMirror
@@ -57,6 +57,7 @@ class Parts:
             """Fingerprint of the embedder that the knowledge base was built with; None while it is empty."""
             self.remembered_name: str | None = catalog.fact(connection, "embedder")
             self.remembered_reranker: str | None = catalog.fact(connection, "reranker")
+            self.remembered_llm: str | None = catalog.fact(connection, "llm")
 
     def chosen_embedder_differs(self) -> bool:
         """Whether the caller or the settings name an embedder other than the one remembered by name."""
@@ -113,9 +114,35 @@ class Parts:
         """The language model, remembering what it was asked; None where the settings say ``none``."""
         with self._guard:
             if self._llm is None:
-                found = self._given_llm or load_llm(self._settings.models)
+                models = self._settings.models.model_copy(update={"llm": self.llm_name()})
+                found = self._given_llm or load_llm(models)
                 self._llm = CachedLLM(found, _Completions(self._catalog)) if found is not None else None
             return self._llm
+
+    def llm_name(self) -> str:
+        """The language model in use: as the settings name it, else what was put to use, else the settings' default."""
+        models = self._settings.models
+        return models.llm if "llm" in models.model_fields_set else self.remembered_llm or models.llm
+
+    def remember_llm(self, name: str) -> None:
+        """Answer with the language model called ``name`` from here on, where the settings name none.
+
+        Raises:
+            ConfigError: the settings name another.
+            ModelError, MissingExtraError: it cannot be loaded; then nothing changes.
+        """
+        models = self._settings.models
+        self._insist_on_free("llm", models.llm, name)
+        with self._guard:
+            if name != models.llm:  # what the settings say anyway may be missing: asking tells how to get it
+                found = load_llm(models.model_copy(update={"llm": name}))
+                if close := getattr(found, "close", None):
+                    close()
+            self._put_to_use("llm", self.llm_name(), name)
+            self.remembered_llm = name
+            if self._llm is not None and self._given_llm is None:
+                self._llm.close()
+            self._llm = None
 
     def describer(self) -> Describer | None:
         """What describes pictures, remembering what it said; None where the settings ask for none."""
@@ -149,17 +176,24 @@ class Parts:
             ModelError, MissingExtraError: it cannot be loaded; then nothing changes.
         """
         models = self._settings.models
-        if "reranker" in models.model_fields_set and models.reranker != name:
-            raise ConfigError(
-                f"the settings say models.reranker = {models.reranker!r}, which stands above what is put to use; "
-                f"remove it from lunheng.toml, or set it to {name!r}"
-            )
+        self._insist_on_free("reranker", models.reranker, name)
         with self._guard:
             load_reranker(models.model_copy(update={"reranker": name}), self.embedder())
-            with self._catalog.write() as connection:
-                self._catalog.set_fact(connection, "reranker", name)
+            self._put_to_use("reranker", self.reranker_name(), name)
             self.remembered_reranker = name
             self._searcher = None
+
+    def _insist_on_free(self, task: str, named: str, wanted: str) -> None:
+        if task in self._settings.models.model_fields_set and named != wanted:
+            raise ConfigError(
+                f"the settings say models.{task} = {named!r}, which stands above what is put to use; "
+                f"remove it from lunheng.toml, or set it to {wanted!r}"
+            )
+
+    def _put_to_use(self, task: str, before: str, name: str) -> None:
+        with self._catalog.write() as connection:
+            self._catalog.set_fact(connection, task, name)
+            model_history.note(self._catalog, connection, task, before, name)
 
     def mirror(self) -> VectorMirror:
         """The vector index."""

@@ -13,8 +13,8 @@ pytest.importorskip("sentence_transformers", reason="needs the extra 'tune'")
 from typer.testing import CliRunner
 
 from lunheng import KnowledgeBase, Settings
+from lunheng.cli.common import REFUSED
 from lunheng.cli.main import app
-from lunheng.cli.tune.encoders import REFUSED
 from lunheng.errors import ConfigError, ModelError
 from lunheng.models.promoted import promote, promoted_file
 from lunheng.models.registry import Registry
@@ -118,7 +118,11 @@ def test_a_trained_embedder_is_promoted_and_the_knowledge_base_moves_to_it(knowl
     assert "better" in [row["name"] for row in lunheng("models", "list", "--task", "embedder")]
     assert find_encoder("better").folder == str(knowledge / "tuning" / "embed-1" / "model")
     back = lunheng("models", "use", "tiny", "--kb", str(knowledge))
-    assert back == {"embedder": "tiny", "reranker": "default"}
+    assert back == {"embedder": "tiny", "reranker": "default", "llm": "none"}
+    assert lunheng("models", "rollback", "--kb", str(knowledge)) == {"task": "embedder", "from": "tiny", "to": "better"}
+    undone = lunheng("models", "rollback", "embedder", "--kb", str(knowledge))
+    assert undone == {"task": "embedder", "from": "better", "to": "tiny"}
+    assert CliRunner().invoke(app, ["models", "rollback", "--kb", str(knowledge)]).exit_code != 0, "nothing to undo"
     refused = lunheng(*common, *settings(training__steps=1, training__learning_rate=1e-7), "--promote", code=REFUSED)
     assert refused["promoted"] is None and "not promoted" in refused["refusal"]
     assert lunheng("status", "--kb", str(knowledge))["embedder"] == "tiny"
@@ -139,7 +143,8 @@ def test_a_trained_reranker_is_promoted_and_the_knowledge_base_uses_it(knowledge
         with pytest.raises(ModelError):
             kb.use_reranker("no-such-model")
         assert kb.status()["reranker"] == "judge"
-    assert lunheng("models", "use", "default", "--kb", str(knowledge))["reranker"] == "default"
+    assert lunheng("models", "rollback", "reranker", "--kb", str(knowledge))["to"] == "default"
+    assert lunheng("status", "--kb", str(knowledge))["reranker"] == "default"
     defaults = Settings.load(knowledge)
     named = defaults.model_copy(update={"models": type(defaults.models)(reranker="none", llm="none")})
     with KnowledgeBase.open(knowledge, named) as kb, pytest.raises(ConfigError, match="stands above"):

@@ -44,6 +44,8 @@ Llm = Annotated[
     typer.Option("--llm", help="The language model: a name of `lunheng models list`, a GGUF file, a model's folder."),
 ]
 DEFAULT_FOLDER = Path("kb")
+REFUSED = 3
+"""Exit code of a promotion that was asked for and refused."""
 SMALL_LLM = "qwen2.5-coder-0.5b-instruct"
 
 
@@ -179,6 +181,12 @@ def opened(
         settings = settings.model_copy(update={"models": settings.models.model_copy(update={"llm": chosen})})
     with KnowledgeBase(folder, settings) if any_embedder else KnowledgeBase.open(folder, settings) as kb:
         yield kb
+
+
+def undone_by(base: KnowledgeBase, task: str) -> str:
+    """``; back to NAME by: ...``, where another model served before."""
+    last = next((change for change in reversed(base.replaced_models()) if change.task == task), None)
+    return f"; back to {last.before} by: lunheng models rollback {task} --kb {base.folder}" if last else ""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""``lunheng models list|pull|path|use``: which models there are, fetching them, where they lie, changing to them."""
+"""``lunheng models list|pull|path|use|promote|rollback``: which models there are, where they lie, changing to them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from lunheng.cli.common import DEFAULT_FOLDER, SMALL_LLM, AsJson, Folder, Small, counted, err, out, print_json
+from lunheng.cli.promotion import promote, rollback
 
 if TYPE_CHECKING:
     from lunheng.config import ModelSettings
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from lunheng.models.registry import ModelEntry
 
 app = typer.Typer(no_args_is_help=True, help="Models: what there is, fetching it, where it lies.")
+app.command("promote")(promote)
+app.command("rollback")(rollback)
 
 Task = Annotated[str | None, typer.Option("--task", help="Only llm, embedder or reranker.")]
 Names = Annotated[
@@ -156,15 +159,12 @@ def trained_models(
 
 @app.command("use")
 def use_model(
-    name: Annotated[
-        str, typer.Argument(help="An embedder or a reranker of the registry; default: the usual reranker.")
-    ],
+    name: Annotated[str, typer.Argument(help="A model of the registry; default: the usual reranker.")],
     kb: Folder = DEFAULT_FOLDER,
     as_json: AsJson = False,
 ) -> None:
-    """Let a knowledge base use another embedder or reranker; the old one serves until the new one is ready."""
+    """Let a knowledge base use another embedder, reranker or language model; the old serves until the new is ready."""
     from lunheng.cli.common import bar, opened
-    from lunheng.errors import ModelError
     from lunheng.models.registry import Registry
 
     task = (
@@ -172,19 +172,19 @@ def use_model(
         if name in ("default", "none", "late-interaction")
         else Registry.load(_settings(kb).registry)[name].task
     )
-    if task == "llm":
-        raise ModelError(f"model {name}: a language model is set in lunheng.toml, as models.llm")
     with opened(kb, any_embedder=True) as base:
         if task == "reranker":
             base.use_reranker(name)
+        elif task == "llm":
+            base.use_llm(name)
         else:
             with bar("embedding", as_json) as advance:
                 base.rebuild(embedder=name, progress=advance)
         found = base.status()
     if as_json:
-        print_json({"embedder": found["embedder"], "reranker": found["reranker"]})
+        print_json({task: found[task] for task in ("embedder", "reranker", "llm")})
     else:
-        out.print(f"{kb}: embedder {found['embedder']}, reranker {found['reranker']}")
+        out.print(f"{kb}: embedder {found['embedder']}, reranker {found['reranker']}, language model {found['llm']}")
 
 
 def _settings(folder: Path) -> ModelSettings:

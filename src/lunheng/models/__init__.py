@@ -90,9 +90,13 @@ def load_llm(settings: ModelSettings) -> LLM | None:
 
         return OpenAICompatibleLLM(_endpoint(settings.llm_endpoint, "llm"))
     entry = _entry(registry, name, "llm")
-    if entry.format != "gguf":
+    if entry.format not in ("gguf", "torch"):
         raise _wrong_format(entry)
     folder, manifest = _folder(settings, registry, entry)
+    if entry.format == "torch":
+        from lunheng.models.llms.hugging_face import HuggingFaceLLM
+
+        return HuggingFaceLLM(folder, threads=settings.threads)
     from lunheng.models.llms.llamacpp import DEFAULT_WINDOW, LlamaCppLLM
 
     return LlamaCppLLM(

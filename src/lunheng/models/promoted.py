@@ -1,6 +1,6 @@
 """Models that were trained on this machine and put to use: a registry file of its own, laid over the packaged one.
 
-Called by ``lunheng tune embed|rerank --promote`` and read by ``Registry.load``. Each entry says where the run lies, so
+Called by ``lunheng tune embed|rerank --promote`` and ``lunheng models promote``, and read by ``Registry.load``. Each entry says where the run lies, so
 that the model can be pulled again when the cache is cleared; a knowledge base's own models.toml stands above it.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,19 @@ def promoted_tables() -> dict[str, dict[str, Any]]:
     return found
 
 
-def promote(name: str, folder: Path, table: dict[str, Any]) -> Path:
+def name_of(folder: str, run: str) -> str:
+    """A name of the registry for the run ``run``, whose output folder is called ``folder``."""
+    return f"{re.sub('[^a-z0-9._-]+', '-', folder.lower()).strip('-._') or 'trained'}-{run[:8]}"
+
+
+def promote(name: str, folder: Path, table: dict[str, Any], renamed: Mapping[str, str] | None = None) -> Path:
     """Add the model in ``folder`` to the registry as ``name``, and copy it into the cache; gives its folder there.
 
     Promoting the same weights under the same name again changes nothing.
 
     Args:
         table: the keys of a registry entry, without ``places``.
+        renamed: the files to take, and what each is called in the cache; None: all, as they are.
 
     Raises:
         ModelError: the name is not of its form, or another model has it.
@@ -62,10 +69,11 @@ def promote(name: str, folder: Path, table: dict[str, Any]) -> Path:
 
     if not _NAME.match(name):
         raise ModelError(f"model {name!r}: a name has lower-case letters, digits, dots and dashes only")
+    if renamed is None:
+        there = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+        renamed = {path: path for path in there if not path.startswith("checkpoint")}
     files = [
-        {"path": path, "name": path, "sha256": sha256_of(folder / path)}
-        for path in sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-        if not path.startswith("checkpoint")
+        {"path": path, "name": called, "sha256": sha256_of(folder / path)} for path, called in sorted(renamed.items())
     ]
     entry = {**table, "places": [{"kind": "folder", "path": str(folder.absolute()), "files": files}]}
     path = promoted_file()
@@ -74,7 +82,8 @@ def promote(name: str, folder: Path, table: dict[str, Any]) -> Path:
         known = promoted_tables()
         if name not in known and name in Registry.load():
             raise ModelError(f"model {name}: another model of models.toml has this name; take another with --name")
-        if name in known and known[name] != entry:
+        # What was measured of it may differ from time to time: the same weights are the same model.
+        if name in known and {**known[name], "about": ""} != {**entry, "about": ""}:
             raise ModelError(
                 f"model {name}: another trained model has this name ({known[name].get('about', '')}), and knowledge "
                 "bases may use it; take another with --name"

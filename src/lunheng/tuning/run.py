@@ -13,7 +13,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,7 @@ from lunheng.tuning.arguments import CHECKPOINTS
 from lunheng.tuning.bases import base_folder, hub_offline
 from lunheng.tuning.curves import CURVES, draw_curves
 from lunheng.tuning.data.examples import Example, Problem
-from lunheng.tuning.data.loading import DataSource, load, write_quarantine
-from lunheng.tuning.data.splitting import split
+from lunheng.tuning.data.loading import write_quarantine
 from lunheng.tuning.manifest import (
     MANIFEST,
     Manifest,
@@ -42,9 +41,10 @@ from lunheng.tuning.planning.hardware import Hardware, probe, shared_out
 from lunheng.tuning.planning.memory import choices, settle, with_choices
 from lunheng.tuning.planning.refusals import refuse, refuse_start
 from lunheng.tuning.preflight import HasLength, Prepared
-from lunheng.tuning.recipes import Recipe, SourcePart, as_plain, write_recipe
+from lunheng.tuning.recipes import Recipe, as_plain, write_recipe
 from lunheng.tuning.registry import register
 from lunheng.tuning.sampling import group_by_length
+from lunheng.tuning.sides import read_sides
 from lunheng.tuning.templates import apply_template
 from lunheng.tuning.trackers import refuse_missing, tracked
 
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 Row = TypeVar("Row", bound=HasLength)
 QUARANTINE = "quarantine.jsonl"
 LOG = "log.jsonl"
+RECIPE = "recipe.toml"
 MODEL = "model"
 """The folder in a run's output that holds what was trained: an adapter, or a whole model."""
 
@@ -259,17 +260,8 @@ def begin(
     refuse_start(recipe)
     refuse_missing(recipe)
     base = find_base(recipe.model.name)
-    loaded = load(_sources(recipe.data.train), recipe.kind, recipe.training.seed)
-    problems, digests = list(loaded.problems), {"train": loaded.digest}
-    if recipe.data.evaluation:
-        measured = load(_sources(recipe.data.evaluation), recipe.kind)
-        training, held = loaded.examples, measured.examples
-        problems += measured.problems
-        digests["evaluation"] = measured.digest
-    else:
-        both = split(loaded.examples, recipe.data.validation_share, recipe.training.seed)
-        training, held = tuple(both[0]), tuple(both[1])
-    manifest = _manifest(recipe, base, digests)
+    sides = read_sides(recipe)
+    manifest = _manifest(recipe, base, sides.digests)
     checkpoint = _checkpoint(recipe.output, manifest, resume)
     if checkpoint is not None:
         earlier = read_manifest(recipe.output)
@@ -283,13 +275,11 @@ def begin(
         )
     set_seed(recipe.training.seed)
     if _writes():
-        write_recipe(recipe, recipe.output / "recipe.toml")
+        write_recipe(recipe, recipe.output / RECIPE)
         write_manifest(manifest, recipe.output)
-    return Run(recipe, base, training, held, manifest, checkpoint, report, problems, [], hardware)
-
-
-def _sources(parts: Sequence[SourcePart]) -> list[DataSource]:
-    return [DataSource(part.path, part.weight, part.columns) for part in parts]
+    return Run(
+        recipe, base, sides.training, sides.held, manifest, checkpoint, report, list(sides.problems), [], hardware
+    )
 
 
 def _manifest(recipe: Recipe, base: str, digests: Mapping[str, str]) -> Manifest:

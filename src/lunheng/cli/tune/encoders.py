@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from lunheng.cli.common import AsJson, bar, counted, err, opened, out, print_json
+from lunheng.cli.common import REFUSED, AsJson, bar, counted, err, opened, out, print_json, undone_by
 from lunheng.cli.tune.data.common import Templates
 from lunheng.cli.tune.knowledge import TRIPLES, corpus_of, first_stage_of, put_to_use, questions_of, with_hard_negatives
 from lunheng.cli.tune.train import STOPPED, Changes, Data, Model, Output, RecipeFile, Resume, resolve, show, summary
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from lunheng.tuning.encoders.reranker import TunedReranker
     from lunheng.tuning.recipes import Recipe
 
-REFUSED = 3
-"""Exit code of a promotion that was asked for and refused."""
 FEW_DOCUMENTS = 5
 """Below so many, holding out whole documents would leave too little to learn from, or nothing."""
 QUESTIONS = "questions.jsonl"
@@ -181,7 +178,9 @@ def _finish(
     more: dict[str, Any],
 ) -> None:
     """Show what came of it, and promote it where that was asked for and the gate lets it pass."""
-    from lunheng.tuning.encoders.promotion import RefusedError, promote_run
+    from lunheng.models.promoted import name_of
+    from lunheng.tuning.encoders.promotion import promote_run
+    from lunheng.tuning.refused import RefusedError
 
     lift, made = tuned.lift, tuned.trained.manifest
     if not as_json:
@@ -193,7 +192,7 @@ def _finish(
                 _show_lift(lift.general, "general set", "before", "after")
     chosen, refusal, search = None, "", None
     if promote:
-        chosen = name or _name_of(tuned.trained.output.name, made.id)
+        chosen = name or name_of(tuned.trained.output.name, made.id)
         try:
             promote_run(chosen, task, tuned.form, lift, made)
             if base is not None:
@@ -220,18 +219,11 @@ def _finish(
         raise typer.Exit(STOPPED)
 
 
-def _name_of(folder: str, run: str) -> str:
-    """A name of the registry for a run."""
-    return f"{re.sub('[^a-z0-9._-]+', '-', folder.lower()).strip('-._') or 'trained'}-{run[:8]}"
-
-
-def _use(base: KnowledgeBase, task: str, name: str, tuned: Tuned | TunedReranker) -> tuple[Comparison, bool]:
-    found = base.status()
-    if task == "embedder":
-        old = found["embedder"]
-        return put_to_use(base, tuned.held_out, lambda: base.rebuild(embedder=name), lambda: base.rebuild(embedder=old))
-    old = found["reranker"]
-    return put_to_use(base, tuned.held_out, lambda: base.use_reranker(name), lambda: base.use_reranker(old))
+def _use(
+    base: KnowledgeBase, task: Literal["embedder", "reranker"], name: str, tuned: Tuned | TunedReranker
+) -> tuple[Comparison, bool]:
+    change = {"embedder": lambda: base.rebuild(embedder=name), "reranker": lambda: base.use_reranker(name)}[task]
+    return put_to_use(base, tuned.held_out, task, change)
 
 
 def _say(task: str, chosen: str | None, base: KnowledgeBase | None, refusal: str) -> None:
@@ -239,9 +231,7 @@ def _say(task: str, chosen: str | None, base: KnowledgeBase | None, refusal: str
         out.print(f"not to be promoted: {refusal}" if refusal else "better than before; --promote puts it to use")
         return
     if base is not None:
-        undo = f"lunheng models use multilingual-e5-small --kb {base.folder}"
-        undo = undo if task == "embedder" else f"lunheng models use default --kb {base.folder}"
-        out.print(f"promoted as [bold]{chosen}[/], and {base.folder} uses it; back by: {undo}")
+        out.print(f"promoted as [bold]{chosen}[/], and {base.folder} uses it{undone_by(base, task)}")
         if task == "embedder" and "embedder" in base.settings.models.model_fields_set:
             err.print(f'[yellow]note[/]: lunheng.toml names another embedder; set models.embedder = "{chosen}" there')
     else:

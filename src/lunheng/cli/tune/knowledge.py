@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lunheng.errors import DataError, NotFoundError
 
@@ -90,8 +90,8 @@ def first_stage_of(base: KnowledgeBase) -> Callable[[str, int], Sequence[str]]:
 def put_to_use(
     base: KnowledgeBase,
     held_out: RetrievalDataset,
+    task: Literal["embedder", "reranker"],
     change: Callable[[], None],
-    back: Callable[[], None],
 ) -> tuple[Comparison, bool]:
     """Change the model that serves, and change back where the whole search, by words and by rank too, is worse for it.
 
@@ -104,7 +104,7 @@ def put_to_use(
     change()
     found = compare(before, _searched(base, held_out))
     if found.difference.mean < 0 and found.p < CHANCE:
-        back()
+        base.roll_back(task)
         return found, False
     return found, True
 
