@@ -47,6 +47,7 @@ from lunheng.tuning.sampling import group_by_length
 from lunheng.tuning.sides import read_sides
 from lunheng.tuning.templates import apply_template
 from lunheng.tuning.trackers import refuse_missing, tracked
+from lunheng.tuning.weights import fingerprint, size
 
 if TYPE_CHECKING:
     from lunheng.tuning.callbacks import Report
@@ -187,8 +188,8 @@ class Run:
             group_by_length(trainer, self.recipe.training.seed)
         self._note(
             parameters={
-                "all": sum(_size(p) for p in trainer.model.parameters()),
-                "trained": sum(_size(p) for p in trainer.model.parameters() if p.requires_grad),
+                "all": sum(size(p) for p in trainer.model.parameters()),
+                "trained": sum(size(p) for p in trainer.model.parameters() if p.requires_grad),
             },
             examples={
                 "trained": self.kept[0] if self.kept else len(self.training),
@@ -201,7 +202,7 @@ class Run:
         try:
             with hub_offline(), tracked(self.recipe, trainer) if _writes() else nullcontext():
                 if self.held and not self.manifest.before:
-                    self._note(before=_measured(trainer))
+                    self._measure_before(trainer)
                 before = fingerprint(trainer.model)
                 trainer.train(resume_from_checkpoint=str(self.checkpoint) if self.checkpoint else None)
                 if fingerprint(trainer.model) == before:
@@ -231,6 +232,20 @@ class Run:
             register(self.recipe.output)
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
         return Trained(self.recipe.output, self.manifest, losses[0], losses[-1])
+
+    def _measure_before(self, trainer: Any) -> None:
+        """What the held-out examples say of the model that it begins as, where that can be asked.
+
+        Transformers can train no more after it has measured on DeepSpeed (ZeRO-2 refuses, ZeRO-3 loses its engine).
+        """
+        if trainer.is_deepspeed_enabled:
+            self.warnings.append(
+                f"parallel.strategy: {self.recipe.parallel.strategy} cannot measure before the first step, so that what "
+                "is measured after the last has nothing beside it; ddp and fsdp can"
+            )
+            self._note(warnings=tuple(dict.fromkeys(self.warnings)))
+        else:
+            self._note(before=_measured(trainer))
 
     def _note(self, **changes: Any) -> None:
         """Change the manifest, in memory and on the disk."""
@@ -339,14 +354,6 @@ def _fixed(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return dict(plain)
 
 
-def fingerprint(model: Any) -> tuple[float, ...]:
-    """The sums of squares of the trained parameters: another tuple where any of them has changed."""
-    import torch
-
-    with torch.no_grad():
-        return tuple(float(p.detach().double().square().sum()) for p in model.parameters() if p.requires_grad)
-
-
 def peak_memory() -> int:
     """Bytes: the most that this process held at a time.
 
@@ -371,12 +378,6 @@ def _measured(trainer: Any) -> dict[str, float]:
         for key, value in found.items()
         if isinstance(value, int | float) and not key.endswith(speed) and key.startswith("eval_")
     }
-
-
-def _size(parameter: Any) -> int:
-    """Weights of a parameter; of a 4-bit one two stand in each byte."""
-    packed = type(parameter).__name__ == "Params4bit"
-    return int(parameter.numel()) * (2 if packed else 1)
 
 
 def _without_printing(trainer: Any) -> None:
