@@ -8,7 +8,7 @@ TORCH ?= torch==2.13.0
 MODELS_DEMO := multilingual-e5-small $(if $(SMALL),qwen2.5-coder-0.5b-instruct,qwen2.5-coder-1.5b-instruct)
 MODELS_TEST := multilingual-e5-small qwen2.5-coder-0.5b-instruct smollm2-135m-instruct
 
-.PHONY: demo test lint pytest fuzz bench-retrieval bench-answers bench-peers bench-indexes bench-parsing bench-tuning docs clean
+.PHONY: demo test lint pytest test-matrix fuzz bench-retrieval bench-answers bench-peers bench-indexes bench-parsing bench-tuning docs clean
 
 demo: $(VENV)/.installed ## install, fetch the models, index examples/handbook, ask four questions
 	@for model in $(MODELS_DEMO); do $(BIN)/lunheng models pull $$model || exit 1; done
@@ -25,6 +25,10 @@ lint: $(VENV)/.installed-dev
 pytest: $(VENV)/.installed-dev
 	@for model in $(MODELS_TEST); do $(BIN)/lunheng models pull $$model || exit 1; done
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(or $(JOBS),2) --dist worksteal
+
+test-matrix: $(VENV)/.installed-dev ## every way to fine-tune, on real models (make test has it on tiny ones); about an hour
+	$(BIN)/lunheng models pull smollm2-135m-instruct multilingual-e5-small
+	LUNHENG_MATRIX=real OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest tests/tuning/test_matrix.py -n $(or $(JOBS),2) --dist worksteal
 
 fuzz: $(VENV)/.installed-dev ## damaged files of every format through the parsers: COUNT=2000 a format, DATA=folder of real files
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz.py --count $(or $(COUNT),2000) $(if $(DATA),--data $(DATA))
