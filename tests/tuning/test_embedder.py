@@ -141,7 +141,7 @@ def test_a_model_that_is_not_better_is_refused() -> None:
         ({"embedding": {"temperature": 0.5}}, "embedding.temperature is no key"),
         ({"reranking": {}}, r"\[reranking\] is for rerank"),
         ({"preference": {}}, r"\[preference\] is for"),
-        ({"parameters": {"mode": "lora"}}, "trains in the mode full"),
+        ({"parameters": {"mode": "prefix"}}, "trains in the modes full, lora, qlora, dora, rslora, not prefix"),
         ({"training": {"batch": 16, "device_batch": 4}}, "cached_multiple_negatives"),
         ({"model": {"name": "x", "template": "chatml"}}, "model.template is for language models"),
     ],

@@ -19,7 +19,8 @@ import pytest
 pytest.importorskip("trl", reason="needs the extra 'tune'")
 
 from lunheng.models.llms.hugging_face import HuggingFaceLLM
-from lunheng.testing.tiny_model import write_jsonl
+from lunheng.testing.tiny_encoder import make_tiny_encoder
+from lunheng.testing.tiny_model import make_byte_tokenizer, make_tiny_model, write_jsonl
 from lunheng.tuning.callbacks import read_log
 from lunheng.tuning.methods import train
 from lunheng.tuning.recipes import NEEDS, Recipe, make_recipe
@@ -94,6 +95,16 @@ def base(real_model: str, tiny_model: str) -> str:
     return real_model if ON_REAL else tiny_model
 
 
+@pytest.fixture(scope="module")
+def writer(real_model: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the methods that let the model write begin with: with a word a byte, a tiny one writes fast."""
+    if ON_REAL:
+        return real_model
+    return str(
+        make_tiny_model(tmp_path_factory.mktemp("writer"), make_byte_tokenizer(tmp_path_factory.mktemp("bytes")))
+    )
+
+
 @pytest.fixture(autouse=True)
 def _letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reward that differs from one random completion to the next: where all are alike, there is nothing to learn."""
@@ -103,10 +114,10 @@ def _letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def judge(base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def judge(writer: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A reward model for ppo."""
     folder = tmp_path_factory.mktemp("judge")
-    return str(train(recipe(base, "reward", "lora", folder, {"training.steps": 2})).output)
+    return str(train(recipe(writer, "reward", "lora", folder, {"training.steps": 2})).output)
 
 
 def recipe(base: str, method: str, mode: str, folder: Path, changes: dict[str, Any]) -> Recipe:
@@ -144,14 +155,13 @@ def logits(model: Any) -> Any:
 
 
 @pytest.mark.parametrize(("method", "mode"), CASES)
-def test_it_trains(
-    method: str, mode: str, base: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: Any
-) -> None:
+def test_it_trains(method: str, mode: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: Any) -> None:
     import torch
 
     from lunheng.tuning.run import Run
     from lunheng.tuning.trained import find_trained, open_tokenizer, open_trained
 
+    base = request.getfixturevalue("writer" if method in ("ppo", "rloo", "grpo") else "base")
     changes = {"reward.model": request.getfixturevalue("judge")} if method == "ppo" else {}
     seen: dict[str, Any] = {}
     whole_course = Run.train
@@ -184,7 +194,8 @@ def test_it_trains(
         with closing(HuggingFaceLLM(whole.output)) as served:
             assert served.generate([Message("user", "第一号门 Which?")], max_tokens=4).completion_tokens
             (read,) = served.token_log_probabilities([list(range(5, 25))])
-        start = open_tokenizer(find_trained(whole.output)).bos_token_id
+        words = open_tokenizer(find_trained(whole.output))
+        start = words.eos_token_id if words.bos_token_id is None else words.bos_token_id
         with torch.no_grad():
             wanted = opened(input_ids=torch.tensor([[start, *range(5, 24)]])).logits[0, -20:].log_softmax(-1)
         assert torch.allclose(torch.tensor(read), wanted[range(20), range(5, 25)].double(), atol=1e-3), "served, too"
@@ -194,3 +205,73 @@ def test_it_trains(
     assert stopped.manifest.status == "stopped" and stopped.steps < STEPS
     resumed = train(halved, resume=True)
     assert losses(resumed.output) == curve, "the curve of a resumed run is the same"
+
+
+TRIPLES: list[dict[str, object]] = [
+    {
+        "query": f"第 {i} 号门在哪里? Where is it?",
+        "positive": f"{i} 号门 stands in hall {chr(65 + i)}.",
+        "negatives": [f"不知道。No idea at all, {i}."],
+    }
+    for i in range(20)
+]
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    from lunheng.tuning.encoders.bases import find_encoder
+
+    if ON_REAL:
+        return find_encoder("multilingual-e5-small").folder
+    return str(
+        make_tiny_encoder(
+            tmp_path_factory.mktemp("encoder") / "tiny", [str(v) for row in TRIPLES for v in row.values()]
+        )
+    )
+
+
+@pytest.mark.parametrize("mode", ["full", "lora", "qlora"])
+@pytest.mark.parametrize("method", ["embed", "rerank"])
+def test_an_encoder_trains(method: str, mode: str, encoder: str, tmp_path: Path) -> None:
+    """The same of embedders and rerankers; what serves is whole, whatever learnt."""
+    import torch
+    from safetensors.torch import load_file
+
+    data = write_jsonl(tmp_path / "triples.jsonl", TRIPLES)
+
+    def made(name: str) -> Recipe:
+        return make_recipe(
+            {
+                "method": method,
+                "model": {"name": encoder},
+                "data": {"train": str(data), "window": 48, "validation_share": 0.2},
+                "output": str(tmp_path / name),
+                "parameters": {"mode": mode},
+                "training": {
+                    "steps": STEPS,
+                    "batch": 8,
+                    "learning_rate": (2e-5 if mode == "full" else 1e-3) if ON_REAL else 5e-3,
+                    "save_steps": STOPPED_AT,
+                },
+                ("embedding" if method == "embed" else "reranking"): {"negatives": 1},
+            }
+        )
+
+    whole = train(made("whole"))
+    curve = losses(whole.output)
+    assert whole.manifest.status == "done" and len(curve) == STEPS
+    assert sum(curve[-4:]) < 0.985 * sum(curve[:4]), curve
+    saved, base = (load_file(Path(folder) / "model.safetensors") for folder in (whole.model, encoder))
+    names = {name.removeprefix("bert."): name for name in saved}
+    changed = {name for name in base if name in names and not torch.equal(saved[names[name]], base[name])}
+    assert changed, "what was learnt is in the matrices"
+    if mode != "full":
+        assert not any("lora" in name for name in saved) and all(
+            name.startswith(("encoder.layer", "pooler")) for name in changed
+        )
+        assert whole.manifest.parameters["trained"] < whole.manifest.parameters["all"] / 2
+
+    halved = made("halved")
+    stopped = train(halved, report=stop)
+    assert stopped.manifest.status == "stopped" and stopped.steps < STEPS
+    assert losses(train(halved, resume=True).output) == curve, "the curve of a resumed run is the same"

@@ -30,6 +30,8 @@ VIRTUAL: tuple[Mode, ...] = ("prefix", "prompt", "ptuning")
 """Modes that learn tokens, or what the attention keeps of them, and put them before each text."""
 FOUR_BIT: tuple[Mode, ...] = ("qlora", "qadalora", "loftq")
 """Modes over a base in 4 bits (NF4 with double quantisation: Dettmers et al. 2023)."""
+ENCODER_MODES: tuple[Mode, ...] = ("full", "lora", "qlora", "dora", "rslora")
+"""Modes of embedders and rerankers."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

@@ -20,8 +20,8 @@ from pydantic.dataclasses import dataclass
 from lunheng.errors import ConfigError, MissingExtraError
 from lunheng.tuning.data.examples import Kind
 from lunheng.tuning.encoder_parts import EmbeddingPart, RerankingPart
+from lunheng.tuning.parameter_part import ENCODER_MODES, VIRTUAL, check_parameters
 from lunheng.tuning.parameter_part import FOUR_BIT as FOUR_BIT
-from lunheng.tuning.parameter_part import VIRTUAL, check_parameters
 from lunheng.tuning.parameter_part import ParameterPart as ParameterPart
 from lunheng.tuning.reinforcement_parts import ProximalPart, RewardPart, check_reward
 
@@ -291,8 +291,10 @@ def _refuse_of_language_models(recipe: Recipe) -> None:
     ):
         if set_so:
             raise ValueError(f"{name} is for language models, and the method is {recipe.method}; remove it")
-    if parameters.mode != "full":
-        raise ValueError(f"parameters.mode: {recipe.method} trains in the mode full, not {parameters.mode}")
+    if parameters.mode not in ENCODER_MODES:
+        raise ValueError(
+            f"parameters.mode: {recipe.method} trains in the modes {', '.join(ENCODER_MODES)}, not {parameters.mode}"
+        )
     loss = recipe.embedding.loss if recipe.embedding else "multiple_negatives"
     if (
         recipe.method == "embed"

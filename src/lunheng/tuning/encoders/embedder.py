@@ -26,12 +26,13 @@ from lunheng.tuning.arguments import arguments
 from lunheng.tuning.bases import hub_offline
 from lunheng.tuning.data.examples import Triple
 from lunheng.tuning.encoder_parts import EmbeddingPart
+from lunheng.tuning.encoders import adapters
 from lunheng.tuning.encoders.bases import Encoder, find_encoder
 from lunheng.tuning.encoders.lift import Lift, compare, note
 from lunheng.tuning.encoders.retrieval_sets import DEPTH, Corpus, known_nearest, longest, material, nearest
 from lunheng.tuning.encoders.served import SERVED, Form, device, open_embedder, serve_embedder
 from lunheng.tuning.encoders.validation import BEST, evaluator, freeze_words, quietly
-from lunheng.tuning.recipes import Recipe
+from lunheng.tuning.recipes import ParameterPart, Recipe
 from lunheng.tuning.run import Trained, begin
 from lunheng.types import EmbedKind, content_id
 
@@ -68,13 +69,13 @@ def embed(
     encoder = find_encoder(recipe.model.name)
     run = begin(recipe, resume, report, lambda _: encoder.folder)
     quietly()
-    model = _load(encoder, part)
+    model = _load(encoder, part, recipe.parameters)
     prefixes = (model.prompts["query"], model.prompts["document"])
     window = model.max_seq_length
     found = material(run, model.tokenizer, min(recipe.data.window, window), prefixes, part.negatives, corpus)
     run.settle(longest(model.tokenizer, found.rows, min(recipe.data.window, window), together=False))
     recipe = run.recipe
-    trained = run.train(_trainer(recipe, part, model, found.rows, found.validation))
+    trained = run.train(_trainer(recipe, part, encoder, model, found.rows, found.validation))
     form = serve_embedder(trained.model, recipe.output / SERVED, window, *prefixes)
     if trained.manifest.status != "done":
         return Tuned(trained, form, None, found.held_out)
@@ -99,13 +100,15 @@ def measure_lift(
     return Lift(compare(*both(held_out)), compare(*both(general)) if general else None, allowed)
 
 
-def _load(encoder: Encoder, part: EmbeddingPart) -> Any:
-    """The model with the prompts that it is trained and served with."""
+def _load(encoder: Encoder, part: EmbeddingPart, parameters: ParameterPart) -> Any:
+    """The model with the prompts that it is trained and served with, in the mode of ``parameters``."""
     from sentence_transformers import SentenceTransformer
 
     with hub_offline():
         try:
-            model = SentenceTransformer(encoder.folder, local_files_only=True, device=device())
+            model = SentenceTransformer(
+                encoder.folder, local_files_only=True, device=device(), **adapters.opening(parameters)
+            )
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"model {encoder.folder}: sentence-transformers cannot load it ({error})") from error
     own = model.prompts
@@ -119,11 +122,17 @@ def _load(encoder: Encoder, part: EmbeddingPart) -> Any:
         raise ConfigError(f"embedding.matryoshka: {too_long[0]} is not shorter than the model's {dimension} numbers")
     if part.freeze_words:
         freeze_words(model[0].auto_model)
+    adapters.adapt(model[0].auto_model, parameters, head=False)
     return model
 
 
 def _trainer(
-    recipe: Recipe, part: EmbeddingPart, model: Any, rows: Sequence[Triple], validation: RetrievalDataset
+    recipe: Recipe,
+    part: EmbeddingPart,
+    encoder: Encoder,
+    model: Any,
+    rows: Sequence[Triple],
+    validation: RetrievalDataset,
 ) -> Any:
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.base.sampler import BatchSamplers
@@ -150,7 +159,13 @@ def _trainer(
         found = nearest(_Plain(now), validation, DEPTH)
         return evaluate_rankings(lambda q: found[q.id], validation, DEPTH)
 
-    return SentenceTransformerTrainer(
+    kind = adapters.trainer_of(
+        SentenceTransformerTrainer,
+        recipe.parameters,
+        lambda: _load(encoder, part, ParameterPart(mode="full")),
+        head=False,
+    )
+    return kind(
         model=model,
         args=settings,
         train_dataset=dataset,

@@ -25,12 +25,13 @@ from lunheng.tuning.arguments import arguments
 from lunheng.tuning.bases import CONFIG_FILE, hub_offline
 from lunheng.tuning.data.examples import Triple
 from lunheng.tuning.encoder_parts import RerankingPart
+from lunheng.tuning.encoders import adapters
 from lunheng.tuning.encoders.bases import find_encoder
 from lunheng.tuning.encoders.lift import METRIC, Comparison, Lift, compare, note
 from lunheng.tuning.encoders.retrieval_sets import DEPTH, Candidates, Corpus, known_nearest, longest, material
 from lunheng.tuning.encoders.served import SERVED, Form, device, open_reranker, serve_reranker
 from lunheng.tuning.encoders.validation import BEST, evaluator, freeze_words, quietly
-from lunheng.tuning.recipes import Recipe
+from lunheng.tuning.recipes import ParameterPart, Recipe
 from lunheng.tuning.run import Trained, begin
 from lunheng.types import content_id
 
@@ -81,12 +82,12 @@ def rerank(
     encoder = find_encoder(recipe.model.name)
     run = begin(recipe, resume, report, lambda _: encoder.folder)
     quietly()
-    model = _load(encoder.folder, part)
+    model = _load(encoder.folder, part, recipe.parameters)
     window = int(model.max_seq_length)
     found = material(run, model.tokenizer, min(recipe.data.window, window), None, part.negatives, corpus)
     run.settle(longest(model.tokenizer, found.rows, min(recipe.data.window, window), together=True))
     recipe = run.recipe
-    trained = run.train(_trainer(recipe, part, model, found.rows, found.validation))
+    trained = run.train(_trainer(recipe, part, encoder.folder, model, found.rows, found.validation))
     form = serve_reranker(trained.model, recipe.output / SERVED, window)
     if trained.manifest.status != "done":
         return TunedReranker(trained, form, None, found.held_out)
@@ -133,19 +134,25 @@ def _candidates(dataset: RetrievalDataset, count: int, name: str, search: Search
     return {q.id: [ids[text] for text in search(q.text, count) if text in ids] for q in dataset.queries}
 
 
-def _load(folder: str, part: RerankingPart) -> Any:
+def _load(folder: str, part: RerankingPart, parameters: ParameterPart) -> Any:
     import torch
     from sentence_transformers import CrossEncoder
 
     with hub_offline():
         try:
             model = CrossEncoder(
-                folder, num_labels=1, local_files_only=True, device=device(), activation_fn=torch.nn.Identity()
+                folder,
+                num_labels=1,
+                local_files_only=True,
+                device=device(),
+                activation_fn=torch.nn.Identity(),
+                **adapters.opening(parameters),
             )
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"model {folder}: sentence-transformers cannot load it ({error})") from error
     if part.freeze_words:
         freeze_words(model[0].auto_model)
+    adapters.adapt(model[0].auto_model, parameters, head=True)
     return model
 
 
@@ -156,7 +163,7 @@ def _scores(folder: str) -> bool:
 
 
 def _trainer(
-    recipe: Recipe, part: RerankingPart, model: Any, rows: Sequence[Triple], validation: RetrievalDataset
+    recipe: Recipe, part: RerankingPart, folder: str, model: Any, rows: Sequence[Triple], validation: RetrievalDataset
 ) -> Any:
     from datasets import Dataset
     from sentence_transformers import CrossEncoderTrainer, CrossEncoderTrainingArguments
@@ -178,7 +185,10 @@ def _trainer(
     def measure(now: Any) -> RetrievalReport:
         return reranked(_Plain(now), validation, candidates)
 
-    return CrossEncoderTrainer(
+    kind = adapters.trainer_of(
+        CrossEncoderTrainer, recipe.parameters, lambda: _load(folder, part, ParameterPart(mode="full")), head=True
+    )
+    return kind(
         model=model, args=settings, train_dataset=dataset, loss=_loss(recipe, part, model), evaluator=evaluator(measure)
     )
 

@@ -22,9 +22,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lunheng.tuning.encoder_parts import EmbeddingPart, RerankingPart
+from lunheng.tuning.encoders.adapters import adapt
 from lunheng.tuning.modes import wrap
 from lunheng.tuning.planning.live import live
-from lunheng.tuning.recipes import FOUR_BIT, Recipe
+from lunheng.tuning.recipes import ENCODERS, FOUR_BIT, Recipe
 
 DEPTHS = (2, 4)
 """Blocks at which a deeper model of equal blocks is played through."""
@@ -264,7 +265,10 @@ def _build(recipe: Recipe, config: Any, dtype: Any) -> tuple[Any, int]:
         if recipe.embedding is not None and recipe.embedding.freeze_words:
             model.get_input_embeddings().weight.requires_grad_(False)
         head: Any = "words" if causal else "score"
-        model = wrap(model, dataclasses.replace(recipe.parameters, mode=mode), _STEPS, head)
+        if recipe.method in ENCODERS:
+            adapt(model, recipe.parameters, head=recipe.method == "rerank")
+        else:
+            model = wrap(model, dataclasses.replace(recipe.parameters, mode=mode), _STEPS, head)
         if recipe.parameters.mode in FOUR_BIT:  # as PEFT does it: what is not quantised is float32
             quantised = {id(w) for w in _four_bit(model)}
             for parameter in model.parameters():
