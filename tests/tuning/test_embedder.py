@@ -24,6 +24,7 @@ from lunheng.tuning.encoders.lift import Comparison, Lift
 from lunheng.tuning.encoders.retrieval_sets import fit, known_nearest, retrieval_set, with_negatives
 from lunheng.tuning.manifest import read_manifest
 from lunheng.tuning.recipes import make_recipe
+from lunheng.tuning.resuming import At
 
 THINGS = ("pump", "valve", "filter", "motor", "水泵", "阀门", "滤网", "电机", "sensor", "fan", "传感器", "风扇")
 ASKED = ("how do I clean the {}", "{} 怎么清洗", "what does the {} weigh", "{} 有多重", "price of the {}", "{} 的价格")
@@ -108,11 +109,7 @@ def test_resumed_it_ends_where_the_whole_run_ends(base: Path, tmp_path: Path) ->
     whole = embed(make_recipe({**raw(base, tmp_path, steps=6, save_steps=3), "output": str(tmp_path / "whole")}))
     half = tmp_path / "half"
     embed(make_recipe({**raw(base, tmp_path, steps=6, save_steps=3), "output": str(half)}))
-    for folder in (half / "checkpoints").glob("checkpoint-6"):
-        import shutil
-
-        shutil.rmtree(folder)
-    resumed = embed(make_recipe({**raw(base, tmp_path, steps=6, save_steps=3), "output": str(half)}), resume=True)
+    resumed = embed(make_recipe({**raw(base, tmp_path, steps=6, save_steps=3), "output": str(half)}), resume=At(3))
     one, other = from_folder(whole.trained.model).tensors, from_folder(resumed.trained.model).tensors
     assert all((one[name] == other[name]).all() for name in one)
 

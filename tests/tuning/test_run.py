@@ -21,6 +21,7 @@ from lunheng.tuning.manifest import read_manifest
 from lunheng.tuning.methods import train
 from lunheng.tuning.recipes import Recipe, load_recipe, make_recipe
 from lunheng.tuning.registry import forget_gone, listed
+from lunheng.tuning.resuming import At, checkpoints
 
 ROWS: list[dict[str, object]] = [
     {"instruction": f"第 {i % 5} 号门的代码 What is the code?", "output": f"KESTREL-{i % 5} 号。"} for i in range(40)
@@ -103,6 +104,28 @@ def test_what_has_changed_is_not_resumed(tiny_model: str, data: Path, tmp_path: 
     write_jsonl(data, ROWS)
     with pytest.raises(ConfigError, match="data has changed"):
         train(made, resume=True)
+
+
+def test_any_checkpoint_is_resumed_from(tiny_model: str, data: Path, tmp_path: Path) -> None:
+    changes = {"training.steps": 8, "training.save_steps": 2, "training.keep": 4}
+    whole = train(recipe(tiny_model, data, tmp_path / "out", **changes))
+    curve = losses(whole.output)
+    with pytest.raises(ConfigError, match="holds none of step 5; there are 2, 4, 6, 8"):
+        train(recipe(tiny_model, data, tmp_path / "out", **changes), resume=At(5))
+
+    seen: list[int] = []
+
+    def stop_at_5(step: int, steps: int, text: str) -> None:
+        seen.append(step)
+        if step == 5:
+            assert sorted(checkpoints(whole.output)) == [2, 4], "what came after is gone"
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    train(recipe(tiny_model, data, tmp_path / "out", **changes), resume=At(2), report=stop_at_5)
+    assert seen[0] == 3
+    assert losses(whole.output) == curve[: len(losses(whole.output))] and len(losses(whole.output)) < 8
+    again = train(recipe(tiny_model, data, tmp_path / "out", **changes), resume=True)
+    assert losses(whole.output) == curve and again.manifest.metrics == whole.manifest.metrics
 
 
 def test_the_best_checkpoint_is_kept_and_patience_ends_it(tiny_model: str, data: Path, tmp_path: Path) -> None:

@@ -35,3 +35,6 @@ def test_the_result_is_as_documented(tiny_model: str, tmp_path: Path, page: str)
     made = json.loads(result.stdout)
     assert set(made) == set(documented) and made["method"] == "dpo" and made["status"] == "done"
     assert set(documented["metrics"]) <= set(made["metrics"]) and set(documented["examples"]) == set(made["examples"])
+    again = ["tune", "dpo", *options, *(part for c in changes for part in ("--set", c)), "--checkpoint", "1"]
+    refused = CliRunner().invoke(app, again)
+    assert refused.exit_code and "none of step 1; there are 2" in str(refused.exception or refused.output)

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING
 
 from lunheng.errors import ConfigError
 from lunheng.tuning.recipes import Recipe
+from lunheng.tuning.resuming import Resume
 from lunheng.tuning.run import Trained
 
 if TYPE_CHECKING:
     from lunheng.tuning.callbacks import Report
 
 
-def train(recipe: Recipe, resume: bool = False, report: Report | None = None) -> Trained:
+def train(recipe: Recipe, resume: Resume = False, report: Report | None = None) -> Trained:
     """Train as ``recipe`` says.
 
     Args:
-        resume: go on from the last whole checkpoint in the recipe's output.
+        resume: go on from the last whole checkpoint in the recipe's output, or from one by its step.
         report: called with (step, steps, what is said of it) as it goes.
 
     Raises:

@@ -19,15 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lunheng.errors import ConfigError, DataError, MissingExtraError, TrainingError
+from lunheng.errors import DataError, MissingExtraError, TrainingError
 from lunheng.tuning.adapters.upkeep import save, tend
-from lunheng.tuning.arguments import CHECKPOINTS
 from lunheng.tuning.bases import base_folder, hub_offline
 from lunheng.tuning.curves import CURVES, draw_curves
 from lunheng.tuning.data.examples import Example, Problem
 from lunheng.tuning.data.loading import write_quarantine
 from lunheng.tuning.manifest import (
-    MANIFEST,
     Manifest,
     lineage_of,
     machine,
@@ -43,6 +41,7 @@ from lunheng.tuning.planning.refusals import refuse, refuse_start
 from lunheng.tuning.preflight import HasLength, Prepared
 from lunheng.tuning.recipes import Recipe, as_plain, write_recipe
 from lunheng.tuning.registry import register
+from lunheng.tuning.resuming import Resume, checkpoint_of, forget_after
 from lunheng.tuning.sampling import group_by_length
 from lunheng.tuning.sides import read_sides
 from lunheng.tuning.templates import apply_template
@@ -174,6 +173,8 @@ class Run:
         watchers: list[Any] = [Divergence(bounded), stop]
         if _writes():
             watchers.append(Log(log, at))
+            if self.checkpoint:
+                forget_after(self.recipe.output, at)
         if self.report:
             watchers.append(Progress(self.report))
         if self.recipe.training.patience:
@@ -255,7 +256,7 @@ class Run:
 
 
 def begin(
-    recipe: Recipe, resume: bool = False, report: Report | None = None, find_base: Callable[[str], str] = base_folder
+    recipe: Recipe, resume: Resume = False, report: Report | None = None, find_base: Callable[[str], str] = base_folder
 ) -> Run:
     """Read the data and find the base, before anything that takes memory.
 
@@ -277,7 +278,7 @@ def begin(
     base = find_base(recipe.model.name)
     sides = read_sides(recipe)
     manifest = _manifest(recipe, base, sides.digests)
-    checkpoint = _checkpoint(recipe.output, manifest, resume)
+    checkpoint = checkpoint_of(recipe.output, manifest, resume)
     if checkpoint is not None:
         earlier = read_manifest(recipe.output)
         manifest = dataclasses.replace(
@@ -315,43 +316,6 @@ def _manifest(recipe: Recipe, base: str, digests: Mapping[str, str]) -> Manifest
         machine=machine(),
         lineage=lineage_of(base),
     )
-
-
-def _checkpoint(output: Path, manifest: Manifest, resume: bool) -> Path | None:
-    """Where a resumed run goes on; a run that is there already is never trodden on."""
-    there = (output / MANIFEST).is_file()
-    found = sorted((output / CHECKPOINTS).glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
-    # The trainer's state is written last: a checkpoint without it was cut off by a kill.
-    whole = [folder for folder in found if (folder / "trainer_state.json").is_file()]
-    if not resume:
-        if there and whole:
-            raise ConfigError(
-                f"{output}: holds a run already, up to step {whole[-1].name.split('-')[1]}; go on with --resume, "
-                "or name another output"
-            )
-        return None
-    if not there or not whole:
-        raise ConfigError(f"{output}: holds no checkpoint to resume from; run it without --resume")
-    earlier = read_manifest(output)
-    if dict(earlier.data) != dict(manifest.data):
-        raise ConfigError(f"{output}: its data has changed since it began; resuming would mix two sets: start anew")
-    begun, wanted = _fixed(earlier.recipe), _fixed(manifest.recipe)
-    changed = [key for key in manifest.recipe if begun.get(key) != wanted.get(key)]
-    if changed:
-        raise ConfigError(
-            f"{output}: the recipe's [{'], ['.join(changed)}] has changed since it began, and the curve would not be "
-            "the same; start anew in another output, or set it back"
-        )
-    return whole[-1]
-
-
-def _fixed(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe without what a resumed run may change, as JSON gives it back."""
-    plain = json.loads(json.dumps(recipe, default=str))
-    plain.pop("output", None)
-    for key in ("keep", "patience", "trackers"):
-        plain.get("training", {}).pop(key, None)
-    return dict(plain)
 
 
 def peak_memory() -> int:

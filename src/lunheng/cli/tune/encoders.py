@@ -15,7 +15,20 @@ from rich.table import Table
 from lunheng.cli.common import REFUSED, AsJson, bar, counted, err, opened, out, print_json, undone_by
 from lunheng.cli.tune.data.common import Templates
 from lunheng.cli.tune.knowledge import TRIPLES, corpus_of, first_stage_of, put_to_use, questions_of, with_hard_negatives
-from lunheng.cli.tune.train import STOPPED, Changes, Data, Model, Output, RecipeFile, Resume, resolve, show, summary
+from lunheng.cli.tune.train import (
+    STOPPED,
+    Changes,
+    Checkpoint,
+    Data,
+    Model,
+    Output,
+    RecipeFile,
+    Resume,
+    going_on,
+    resolve,
+    show,
+    summary,
+)
 
 if TYPE_CHECKING:
     from lunheng.knowledge import KnowledgeBase
@@ -61,6 +74,7 @@ def embed(
     promote: Promote = False,
     name: Name = None,
     resume: Resume = False,
+    checkpoint: Checkpoint = None,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune an embedder on questions and the passages that answer them, and measure its lift.
@@ -70,10 +84,12 @@ def embed(
     """
     from lunheng.tuning.encoders.embedder import embed as run
 
+    start = going_on(resume, checkpoint)
     with _base(kb) as base:
-        made = _recipe("embed", _Given(recipe, model, data, output, changes), base, templates, limit, resume, as_json)
+        given = _Given(recipe, model, data, output, changes)
+        made = _recipe("embed", given, base, templates, limit, bool(start), as_json)
         with bar("embed", as_json) as advance:
-            tuned = run(made, resume, advance, corpus_of(base) if base else {})
+            tuned = run(made, start, advance, corpus_of(base) if base else {})
         _finish("embedder", tuned, base, promote, name, as_json, {})
 
 
@@ -89,6 +105,7 @@ def rerank(
     promote: Promote = False,
     name: Name = None,
     resume: Resume = False,
+    checkpoint: Checkpoint = None,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune a reranker on questions and passages, and measure its lift over the search before it.
@@ -98,11 +115,13 @@ def rerank(
     """
     from lunheng.tuning.encoders.reranker import rerank as run
 
+    start = going_on(resume, checkpoint)
     with _base(kb) as base:
-        made = _recipe("rerank", _Given(recipe, model, data, output, changes), base, templates, limit, resume, as_json)
+        given = _Given(recipe, model, data, output, changes)
+        made = _recipe("rerank", given, base, templates, limit, bool(start), as_json)
         with bar("rerank", as_json) as advance:
             corpus, search = (corpus_of(base), first_stage_of(base)) if base else ({}, None)
-            tuned = run(made, resume, advance, corpus, search)
+            tuned = run(made, start, advance, corpus, search)
         _finish("reranker", tuned, base, promote, name, as_json, {"compared_with": tuned.compared_with})
 
 

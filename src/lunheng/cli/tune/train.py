@@ -14,6 +14,7 @@ from lunheng.cli.common import AsJson, bar, counted, err, out, print_json
 
 if TYPE_CHECKING:
     from lunheng.tuning.recipes import Method, Recipe
+    from lunheng.tuning.resuming import At
     from lunheng.tuning.run import Trained
 
 ABOUT: dict[Method, str] = {
@@ -40,6 +41,10 @@ Changes = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the run's folder.")]
 
+Checkpoint = Annotated[
+    int | None, typer.Option("--checkpoint", min=1, help="Go on from the checkpoint of this step instead of the last.")
+]
+
 
 def command(method: Method) -> Callable[..., None]:
     """The command that trains by ``method``."""
@@ -51,9 +56,10 @@ def command(method: Method) -> Callable[..., None]:
         output: Output = None,
         changes: Changes = None,
         resume: Resume = False,
+        checkpoint: Checkpoint = None,
         as_json: AsJson = False,
     ) -> None:
-        train(method, recipe, model, data, output, changes, resume, as_json)
+        train(method, recipe, model, data, output, changes, going_on(resume, checkpoint), as_json)
 
     run.__doc__ = ABOUT[method] + "\n\nWith a recipe, or with --model, --data and --output and what else is set."
     return run
@@ -66,7 +72,7 @@ def train(
     data: list[Path] | None,
     output: Path | None,
     changes: list[str] | None,
-    resume: bool,
+    resume: bool | At,
     as_json: bool,
 ) -> None:
     """Train by ``method``, and show what came of it."""
@@ -81,6 +87,13 @@ def train(
         show(trained)
     if trained.manifest.status == "stopped":
         raise typer.Exit(STOPPED)
+
+
+def going_on(resume: bool, checkpoint: int | None) -> bool | At:
+    """Where a run goes on: --checkpoint says --resume too."""
+    from lunheng.tuning.resuming import At
+
+    return resume if checkpoint is None else At(checkpoint)
 
 
 def resolve(

@@ -33,6 +33,7 @@ from lunheng.tuning.encoders.retrieval_sets import DEPTH, Corpus, known_nearest,
 from lunheng.tuning.encoders.served import SERVED, Form, device, open_embedder, serve_embedder
 from lunheng.tuning.encoders.validation import BEST, evaluator, freeze_words, quietly
 from lunheng.tuning.recipes import ParameterPart, Recipe
+from lunheng.tuning.resuming import Resume
 from lunheng.tuning.run import Trained, begin
 from lunheng.types import EmbedKind, content_id
 
@@ -57,7 +58,7 @@ class Tuned:
 
 
 def embed(
-    recipe: Recipe, resume: bool = False, report: Report | None = None, corpus: Corpus = MappingProxyType({})
+    recipe: Recipe, resume: Resume = False, report: Report | None = None, corpus: Corpus = MappingProxyType({})
 ) -> Tuned:
     """Train on triples; measure on the held-out questions, over all passages of the data and of ``corpus``.
 

@@ -32,6 +32,7 @@ from lunheng.tuning.encoders.retrieval_sets import DEPTH, Candidates, Corpus, kn
 from lunheng.tuning.encoders.served import SERVED, Form, device, open_reranker, serve_reranker
 from lunheng.tuning.encoders.validation import BEST, evaluator, freeze_words, quietly
 from lunheng.tuning.recipes import ParameterPart, Recipe
+from lunheng.tuning.resuming import Resume
 from lunheng.tuning.run import Trained, begin
 from lunheng.types import content_id
 
@@ -62,7 +63,7 @@ class TunedReranker:
 
 def rerank(
     recipe: Recipe,
-    resume: bool = False,
+    resume: Resume = False,
     report: Report | None = None,
     corpus: Corpus = MappingProxyType({}),
     first_stage: Search | None = None,

@@ -22,6 +22,7 @@ from lunheng.tuning.data.examples import Example, RawText
 from lunheng.tuning.modes import trainable
 from lunheng.tuning.recipes import Recipe
 from lunheng.tuning.rendering import IGNORED
+from lunheng.tuning.resuming import Resume
 from lunheng.tuning.run import Trained, begin
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Piece:
     ends: bool
 
 
-def clm(recipe: Recipe, resume: bool = False, report: Report | None = None) -> Trained:
+def clm(recipe: Recipe, resume: Resume = False, report: Report | None = None) -> Trained:
     """Train on running text; see ``methods.train``.
 
     Raises:

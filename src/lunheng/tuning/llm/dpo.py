@@ -13,6 +13,7 @@ from lunheng.tuning.arguments import arguments
 from lunheng.tuning.modes import adapter_config, parameters_of, ready
 from lunheng.tuning.preflight import Pair, prepare_pairs
 from lunheng.tuning.recipes import PreferencePart, Recipe
+from lunheng.tuning.resuming import Resume
 from lunheng.tuning.run import Trained, begin
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ SMOOTHING = 0.1
 """Of the robust loss: what its authors recommend."""
 
 
-def dpo(recipe: Recipe, resume: bool = False, report: Report | None = None) -> Trained:
+def dpo(recipe: Recipe, resume: Resume = False, report: Report | None = None) -> Trained:
     """Train on pairs; see ``methods.train``."""
     run = begin(recipe, resume, report)
     import trl

@@ -17,6 +17,7 @@ from lunheng.tuning.llm.policy import Task, make_task, measure_greedily
 from lunheng.tuning.llm.reference import is_base_when_off
 from lunheng.tuning.modes import trainable
 from lunheng.tuning.recipes import Recipe
+from lunheng.tuning.resuming import Resume
 from lunheng.tuning.run import Trained, begin
 from lunheng.tuning.sampling import ByEpoch
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def train_by_groups(
-    recipe: Recipe, trainer_class: Any, config_class: Any, resume: bool, report: Report | None
+    recipe: Recipe, trainer_class: Any, config_class: Any, resume: Resume, report: Report | None
 ) -> Trained:
     """Train with TRL's ``trainer_class``; see ``methods.train``.
 

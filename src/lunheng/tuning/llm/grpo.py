@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from lunheng.tuning.llm.groups import train_by_groups
 from lunheng.tuning.recipes import Recipe
+from lunheng.tuning.resuming import Resume
 from lunheng.tuning.run import Trained
 
 if TYPE_CHECKING:
     from lunheng.tuning.callbacks import Report
 
 
-def grpo(recipe: Recipe, resume: bool = False, report: Report | None = None) -> Trained:
+def grpo(recipe: Recipe, resume: Resume = False, report: Report | None = None) -> Trained:
     """Train on prompts, by their rewards; see ``methods.train``."""
     import trl
 

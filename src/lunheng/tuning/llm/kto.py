@@ -17,6 +17,7 @@ from lunheng.tuning.llm.dpo import BETA
 from lunheng.tuning.modes import adapter_config, parameters_of, ready
 from lunheng.tuning.preflight import Thumb, prepare_thumbs
 from lunheng.tuning.recipes import PreferencePart, Recipe
+from lunheng.tuning.resuming import Resume
 from lunheng.tuning.run import Trained, begin
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _LOSSES = {"kto": "kto", "apo_zero": "apo_zero_unpaired"}
 
 
-def kto(recipe: Recipe, resume: bool = False, report: Report | None = None) -> Trained:
+def kto(recipe: Recipe, resume: Resume = False, report: Report | None = None) -> Trained:
     """Train on judged answers; see ``methods.train``.
 
     Raises:

@@ -13,13 +13,14 @@ from lunheng.tuning.llm.policy import make_task, measure_greedily
 from lunheng.tuning.modes import trainable
 from lunheng.tuning.recipes import Recipe
 from lunheng.tuning.reinforcement_parts import ProximalPart
+from lunheng.tuning.resuming import Resume
 from lunheng.tuning.run import Trained, begin
 
 if TYPE_CHECKING:
     from lunheng.tuning.callbacks import Report
 
 
-def ppo(recipe: Recipe, resume: bool = False, report: Report | None = None) -> Trained:
+def ppo(recipe: Recipe, resume: Resume = False, report: Report | None = None) -> Trained:
     """Train on prompts, by their rewards; see ``methods.train``."""
     run = begin(recipe, resume, report)
     from transformers import TrainingArguments

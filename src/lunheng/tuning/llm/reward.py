@@ -13,13 +13,14 @@ from lunheng.tuning.arguments import arguments
 from lunheng.tuning.modes import trainable
 from lunheng.tuning.preflight import Pair, prepare_pairs
 from lunheng.tuning.recipes import PreferencePart, Recipe
+from lunheng.tuning.resuming import Resume
 from lunheng.tuning.run import Trained, begin
 
 if TYPE_CHECKING:
     from lunheng.tuning.callbacks import Report
 
 
-def reward(recipe: Recipe, resume: bool = False, report: Report | None = None) -> Trained:
+def reward(recipe: Recipe, resume: Resume = False, report: Report | None = None) -> Trained:
     """Train a reward model on pairs; see ``methods.train``."""
     run = begin(recipe, resume, report)
     import trl

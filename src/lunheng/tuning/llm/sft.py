@@ -12,6 +12,7 @@ from lunheng.tuning.modes import trainable
 from lunheng.tuning.preflight import prepare
 from lunheng.tuning.recipes import Recipe
 from lunheng.tuning.rendering import Rendered
+from lunheng.tuning.resuming import Resume
 from lunheng.tuning.run import Trained, begin
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ PACKED = {"padding_free": True, "dataset_kwargs": {"skip_prepare_dataset": True}
 """TRL's settings for rows that are packed already: positions begin anew with each, and so does what attention sees."""
 
 
-def sft(recipe: Recipe, resume: bool = False, report: Report | None = None) -> Trained:
+def sft(recipe: Recipe, resume: Resume = False, report: Report | None = None) -> Trained:
     """Train on conversations; see ``methods.train``."""
     run = begin(recipe, resume, report)
     import trl
