@@ -17,6 +17,7 @@ from lunheng.errors import ConfigError, MissingExtraError, ModelError, OutOfMemo
 from lunheng.models.store import installed
 from lunheng.tuning.bases import base_folder
 from lunheng.tuning.planning.architectures import architecture, shipped
+from lunheng.tuning.planning.generation import written_at_once
 from lunheng.tuning.planning.hardware import Accelerator, Hardware
 from lunheng.tuning.planning.memory import choices, estimate, settle, with_choices
 from lunheng.tuning.planning.refusals import refuse, refuse_start
@@ -123,6 +124,49 @@ def test_sharing_out_divides_what_is_held() -> None:
         assert shared.parts[part] == pytest.approx(alone.parts[part] / 8, rel=1e-6)
     away = estimate(recipe("Qwen/Qwen3-8B", **parts, parallel={**eight, "offload": True}), config, gpus(8, 80))
     assert away.total < shared.total - shared.parts["optimiser"]
+
+
+def test_completions_are_counted_as_many_as_are_written_at_once() -> None:
+    config = architecture(MODEL)
+    reward = {"functions": ["valid_json"], "completion_tokens": 100}
+
+    def asked(method: str, batch: int = 8, share: float = 0.0, **parts: Any) -> Recipe:
+        training = {"batch": batch, "device_batch": 1, "checkpointing": True}
+        data = {"validation_share": share, "window": 128}
+        return recipe(method=method, data=data, training=training, reward=reward, **parts)
+
+    counts = [written_at_once(asked(*case)) for case in (("grpo",), ("grpo", 8, 0.1), ("rloo", 64, 0.1), ("ppo", 64))]
+    assert counts == [8, 32, 64, 32]
+    assert written_at_once(asked("ppo", ppo={"minibatches": 2})) == 16
+    few, many = (estimate(asked("grpo", batch), config, CPU).parts for batch in (64, 128))
+    keys_and_values = 2 * 30 * 3 * 64 * 128 * 4  # of SmolLM2-135M, of a completion to the end of the window
+    grown = many["generation"] - few["generation"]
+    assert 64 * keys_and_values < grown < 64 * keys_and_values * 1.3
+
+
+@pytest.mark.parametrize("method", ["embed", "rerank"])
+def test_an_encoder_that_cannot_fit_is_not_loaded(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lunheng.testing.tiny_encoder import make_tiny_encoder
+    from lunheng.tuning import run
+    from lunheng.tuning.encoders import embedder, reranker
+    from lunheng.tuning.methods import train
+
+    def loaded(*_: object) -> None:
+        raise AssertionError("the model was loaded")
+
+    texts = ["how do I open it", "turn the key", "怎么打开", "转动钥匙"]
+    rows = [{"query": texts[2 * (n % 2)], "positive": texts[2 * (n % 2) + 1], "group": str(n)} for n in range(8)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    base = make_tiny_encoder(tmp_path / "tiny", texts)
+    tight = dataclasses.replace(CPU, available=2**20)
+    monkeypatch.setattr(run, "probe", lambda output: tight)
+    monkeypatch.setattr(embedder, "_load", loaded)
+    monkeypatch.setattr(reranker, "_load", loaded)
+    data = {"train": str(tmp_path / "a.jsonl"), "validation_share": 0.5}
+    with pytest.raises(OutOfMemoryPredictedError, match="needs about"):
+        train(
+            make_recipe({"method": method, "model": {"name": str(base)}, "data": data, "output": str(tmp_path / "o")})
+        )
 
 
 @pytest.mark.parametrize(

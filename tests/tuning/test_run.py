@@ -241,6 +241,21 @@ def test_the_peak_is_the_process_s_own() -> None:
     import numpy as np
 
     held = np.ones(2**28, dtype=np.uint8)  # a child of a process that holds much
-    code = "from lunheng.tuning.run import peak_memory; print(peak_memory())"
+    code = "from lunheng.tuning.planning.peak import peak_memory; print(peak_memory())"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert 0 < int(said) < held.nbytes
+
+
+def test_on_a_gpu_the_peak_is_the_gpu_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from lunheng.tuning.planning.peak import begin_peak, peak_memory
+
+    reserved, reset = {0: 5 * 2**30, 1: 7 * 2**30}, []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", reserved.__getitem__)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset.append)
+    begin_peak("cuda")
+    assert reset == [0, 1] and peak_memory("cuda") == 7 * 2**30
+    begin_peak("cpu")
+    assert reset == [0, 1] and 0 < peak_memory("cpu") != 7 * 2**30

@@ -63,7 +63,7 @@ class Manifest:
     estimate: Mapping[str, int] = field(default_factory=dict)
     """The bytes that were expected, part by part."""
     peak_bytes: int = 0
-    """The most memory that the process held."""
+    """The most memory that the process held: the GPU's where it trained there, else the RAM."""
     warnings: tuple[str, ...] = ()
     error: str = ""
     lineage: tuple[str, ...] = ()

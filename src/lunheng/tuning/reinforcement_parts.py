@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 _STRICT = ConfigDict(extra="forbid")
 
 
+WRITTEN_AT_A_TIME = 32
+"""Completions that are generated together: without gradients a batch costs little memory, and the memory estimate
+counts it."""
+
+
 @dataclass(frozen=True, config=_STRICT)
 class RewardPart:
     """Of ppo, rloo and grpo."""

@@ -9,8 +9,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import resource
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -36,7 +34,8 @@ from lunheng.tuning.manifest import (
 )
 from lunheng.tuning.planning.architectures import architecture
 from lunheng.tuning.planning.hardware import Hardware, probe, shared_out
-from lunheng.tuning.planning.memory import choices, settle, with_choices
+from lunheng.tuning.planning.memory import SHORTEST, choices, settle, with_choices
+from lunheng.tuning.planning.peak import begin_peak, peak_memory
 from lunheng.tuning.planning.refusals import refuse, refuse_start
 from lunheng.tuning.preflight import HasLength, Prepared
 from lunheng.tuning.recipes import Recipe, as_plain, write_recipe
@@ -156,6 +155,15 @@ class Run:
             self._note(settled=choices(self.recipe), estimate=dict(estimate.parts))
         self.recipe = with_choices(self.recipe, self.manifest.settled)
 
+    def refuse_hopeless(self) -> None:
+        """Refuse what would not fit with the shortest of examples, where the model is loaded to know their lengths.
+
+        Raises:
+            OutOfMemoryPredictedError: as ``settle``.
+        """
+        if not self.manifest.settled:
+            settle(self.recipe, architecture(self.base), self.hardware, window=SHORTEST)
+
     def train(self, trainer: Any, *, bounded: bool = True) -> Trained:
         """Train, measure, save; the manifest says what came of it also where it goes wrong.
 
@@ -200,6 +208,7 @@ class Run:
             warnings=tuple(dict.fromkeys(self.warnings)),
         )
         began = time.monotonic()
+        begin_peak(self.hardware.device)
         try:
             with hub_offline(), tracked(self.recipe, trainer) if _writes() else nullcontext():
                 if self.held and not self.manifest.before:
@@ -227,7 +236,7 @@ class Run:
             metrics=after,
             steps=trainer.state.global_step,
             seconds=self.manifest.seconds + time.monotonic() - began,
-            peak_bytes=peak_memory(),
+            peak_bytes=peak_memory(self.hardware.device),
         )
         if _writes():
             register(self.recipe.output)
@@ -316,21 +325,6 @@ def _manifest(recipe: Recipe, base: str, digests: Mapping[str, str]) -> Manifest
         machine=machine(),
         lineage=lineage_of(base),
     )
-
-
-def peak_memory() -> int:
-    """Bytes: the most that this process held at a time.
-
-    On Linux by its own high-water mark: what getrusage tells begins with what the process that started it held.
-    """
-    status = Path("/proc/self/status")
-    if status.is_file():
-        lines = status.read_text(encoding="ascii", errors="replace").splitlines()
-        found = next((line for line in lines if line.startswith("VmHWM:")), None)
-        if found:
-            return int(found.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _measured(trainer: Any) -> dict[str, float]:

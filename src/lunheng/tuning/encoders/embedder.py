@@ -69,6 +69,7 @@ def embed(
     part = recipe.embedding or EmbeddingPart()
     encoder = find_encoder(recipe.model.name)
     run = begin(recipe, resume, report, lambda _: encoder.folder)
+    run.refuse_hopeless()
     quietly()
     model = _load(encoder, part, recipe.parameters)
     prefixes = (model.prompts["query"], model.prompts["document"])

@@ -82,6 +82,7 @@ def rerank(
         raise ConfigError("reranking.first_stage: the candidates are found by what the caller gives; remove it")
     encoder = find_encoder(recipe.model.name)
     run = begin(recipe, resume, report, lambda _: encoder.folder)
+    run.refuse_hopeless()
     quietly()
     model = _load(encoder.folder, part, recipe.parameters)
     window = int(model.max_seq_length)

@@ -15,13 +15,10 @@ from typing import TYPE_CHECKING, Any
 from lunheng.errors import ConfigError, DataError
 from lunheng.tuning.data.examples import Problem, Prompt
 from lunheng.tuning.llm.judge import Judge, check_answers, make_judge
-from lunheng.tuning.reinforcement_parts import RewardPart
+from lunheng.tuning.reinforcement_parts import WRITTEN_AT_A_TIME, RewardPart
 
 if TYPE_CHECKING:
     from lunheng.tuning.run import Run
-
-WRITTEN_AT_A_TIME = 32
-"""Completions that are generated together: without gradients a batch costs little memory."""
 
 
 @dataclass(frozen=True, slots=True)

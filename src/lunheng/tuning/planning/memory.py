@@ -17,6 +17,7 @@ from typing import Any
 from lunheng.errors import OutOfMemoryPredictedError
 from lunheng.tuning.encoder_parts import EmbeddingPart
 from lunheng.tuning.modes import CHANGES_BASE
+from lunheng.tuning.planning.generation import generation_values
 from lunheng.tuning.planning.hardware import Device, Hardware, Precision
 from lunheng.tuning.planning.rehearsal import Step, Weights, rehearse, weights_of
 from lunheng.tuning.recipes import FOUR_BIT, ParameterPart, Recipe
@@ -100,7 +101,7 @@ def estimate(
     case = _case(recipe, config)
     weights = _weights(case, precision)
     step = _step(case, batch, checkpointing, precision, again, hardware.device)
-    parts = _parts(recipe, config, hardware, weights, step, batch, precision)
+    parts = _parts(recipe, config, hardware, weights, step, precision)
     return Estimate(
         parts={name: int(size) for name, size in parts.items() if size},
         available=hardware.device_memory,
@@ -168,7 +169,7 @@ def _step(case: _Case, batch: int, *how: Any) -> Step:
 
 
 def _parts(
-    recipe: Recipe, config: Any, hardware: Hardware, weights: Weights, step: Step, batch: int, precision: Precision
+    recipe: Recipe, config: Any, hardware: Hardware, weights: Weights, step: Step, precision: Precision
 ) -> dict[str, float]:
     parallel, size = recipe.parallel, _SIZES[precision]
     everything = parallel.strategy in ("fsdp", "zero3")
@@ -179,6 +180,7 @@ def _parts(
     # The optimiser's own step holds all gradients and, of one parameter at a time, two results on the way.
     updating = weights.gradients / states_share + 2 * weights.widest * 4
     activations = max(step.peak - gradients, updating - weights.gradients / states_share)
+    writing = generation_values(recipe, config) * size if recipe.reward is not None else 0
     parts: dict[str, float] = {
         "process": CUDA_CONTEXT if hardware.device == "cuda" else PROCESS,
         "weights": (weights.bytes + weights.four_bit * FOUR_BIT_BYTES) / share,
@@ -190,7 +192,7 @@ def _parts(
         "dequantised": weights.largest * size,
         "reference": weights.base * size / share if _has_reference(recipe) else 0,
         "reward model": weights.base * size if recipe.reward is not None and recipe.reward.model else 0,
-        "generation": _cache_bytes(recipe, config, batch) * size if recipe.reward is not None else 0,
+        "generation": max(writing - activations, 0),
     }
     if parallel.strategy == "ddp" and parallel.world > 1:
         parts["buckets"] = weights.gradients  # DistributedDataParallel reduces in copies of them
@@ -202,7 +204,7 @@ def _parts(
         parts["optimiser"] = 0
         parts["weights"] = parts["weights"] if parallel.strategy == "zero2" else 0
         parts["gradients"] = 0
-    parts["allocator"] = SLACK[hardware.device] * (parts["activations"] + parts["gradients"])
+    parts["allocator"] = SLACK[hardware.device] * (parts["activations"] + parts["generation"] + parts["gradients"])
     return parts
 
 
@@ -212,15 +214,6 @@ def _has_reference(recipe: Recipe) -> bool:
         return False
     free = recipe.preference is not None and recipe.preference.reference_free
     return not free and not (recipe.reward is not None and recipe.reward.kl == 0)
-
-
-def _cache_bytes(recipe: Recipe, config: Any, batch: int) -> int:
-    """Values that a batch's keys and values hold while it is generated."""
-    assert recipe.reward is not None
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    tokens = recipe.data.window + recipe.reward.completion_tokens
-    return int(2 * config.num_hidden_layers * heads * width * tokens * batch)
 
 
 def settle(recipe: Recipe, config: Any, hardware: Hardware, *, window: int | None = None) -> tuple[Recipe, Estimate]:
@@ -286,14 +279,14 @@ def _refusal(recipe: Recipe, config: Any, hardware: Hardware, least: Estimate, w
     """Why it does not fit, and the changes, one at a time and the gentlest first, that would make it."""
     training, parameters = recipe.training, recipe.parameters
     changes: list[tuple[str, Recipe]] = []
-    if training.device_batch not in (None, 1):
+    if training.device_batch not in (None, 1) and recipe.method != "embed":  # there it is what each is told apart from
         changes.append(("training.device_batch = 1", _with(recipe, "training", device_batch=1)))
     if training.checkpointing is False and parameters.mode != "prefix":
         changes.append(("training.checkpointing = true", _with(recipe, "training", checkpointing=True)))
     if parameters.mode == "full":
         changes.append(('parameters.mode = "lora"', _with(recipe, "parameters", mode="lora")))
     shared = recipe.parallel.strategy in ("fsdp", "zero2", "zero3")
-    if parameters.mode not in FOUR_BIT and recipe.method not in ("embed", "rerank") and not shared:
+    if parameters.mode not in FOUR_BIT and not shared:
         changes.append(
             ('parameters.mode = "qlora"', dataclasses.replace(recipe, parameters=ParameterPart(mode="qlora")))
         )
@@ -303,9 +296,9 @@ def _refusal(recipe: Recipe, config: Any, hardware: Hardware, least: Estimate, w
             changes.append((f"data.window = {shorter}", _with(recipe, "data", window=shorter)))
     helps = []
     for said, changed in changes:
-        open_batch = _with(changed, "training", device_batch=changed.training.device_batch or 1)
+        batch = changed.training.device_batch or least.batch
         checkpointing = True if training.checkpointing is None else None
-        found = estimate(open_batch, config, hardware, window=window, checkpointing=checkpointing)
+        found = estimate(changed, config, hardware, window=window, batch=batch, checkpointing=checkpointing)
         if found.fits:
             helps.append(f"{said} ({_gb(found.total)})")
     best = "; it would fit with " + ", or ".join(helps) if helps else "; take a smaller model or a larger machine"
