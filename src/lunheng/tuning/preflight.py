@@ -12,7 +12,8 @@ from typing import Generic, ParamSpec, Protocol, TypeVar
 
 from lunheng.errors import DataError
 from lunheng.tuning.data.examples import Conversation, Example, Judged, Origin, Preference, Problem, Turn
-from lunheng.tuning.rendering import IGNORED, Answered, ChatTokenizer, Rendered, render, render_answer
+from lunheng.tuning.messages import ChatTokenizer
+from lunheng.tuning.rendering import IGNORED, Answered, Rendered, render, render_answer
 
 
 class HasLength(Protocol):
@@ -23,6 +24,7 @@ class HasLength(Protocol):
 
 
 Row = TypeVar("Row", bound=HasLength)
+Made = TypeVar("Made")
 P = ParamSpec("P")
 FAILING = ("truncated", "no stop token")
 """What a run only reports, and what the pre-flight fails on."""
@@ -65,6 +67,8 @@ class Prepared(Generic[Row]):
     tokens: int
     learnt: int
     """Tokens that count in the loss."""
+    examples: int
+    """How many examples the rows are of: fewer than rows where the template rewrites earlier turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +102,18 @@ def prepare(
     """
     rows: list[Rendered] = []
     problems: list[Problem] = []
+    count = 0
     for example in examples:
-        row = _rendered(problems, example.origin, render, tokenizer, example.origin, example.turns, example.tools)
-        if row is None:
+        made = _rendered(problems, example.origin, render, tokenizer, example.origin, example.turns, example.tools)
+        if made is None:
             continue
-        length = len(row.input_ids)
-        if length > window:
-            if not _may_cut(problems, row.origin, length, window, too_long):
-                continue
-            row = Rendered(row.origin, row.input_ids[:window], row.labels[:window])
-        elif row.learnt and not ends_learnt(tokenizer, row):
-            problems.append(_no_stop(row.origin))
-        if not row.learnt:
-            problems.append(Problem(example.origin, "nothing learnt", "no token of it counts in the loss"))
-            continue
-        rows.append(row)
-    return Prepared(tuple(rows), tuple(problems), sum(len(r.input_ids) for r in rows), sum(r.learnt for r in rows))
+        kept = [row for row in (_cut(tokenizer, problems, row, window, too_long) for row in made) if row is not None]
+        rows += kept
+        count += bool(kept)
+        if not made:
+            problems.append(_nothing_learnt(example.origin))
+    tokens = sum(row.length for row in rows)
+    return Prepared(tuple(rows), _once(problems), tokens, sum(row.learnt for row in rows), count)
 
 
 def prepare_pairs(
@@ -128,7 +128,7 @@ def prepare_pairs(
     problems: list[Problem] = []
     for example in examples:
         both = [
-            _fitted(tokenizer, problems, example.origin, example.prompt, answer, window, too_long)
+            _fitted(tokenizer, problems, example, answer, window, too_long)
             for answer in (example.chosen, example.rejected)
         ]
         if both[0] is None or both[1] is None:
@@ -140,7 +140,7 @@ def prepare_pairs(
             continue
         rows.append(Pair(chosen, rejected, example.margin))
     answers = [answer for row in rows for answer in (row.chosen, row.rejected)]
-    return Prepared(tuple(rows), _once(problems), *_sizes(answers))
+    return Prepared(tuple(rows), _once(problems), *_sizes(answers), len(rows))
 
 
 def prepare_thumbs(tokenizer: ChatTokenizer, examples: Sequence[Judged], window: int, too_long: str) -> Prepared[Thumb]:
@@ -152,10 +152,10 @@ def prepare_thumbs(tokenizer: ChatTokenizer, examples: Sequence[Judged], window:
     rows: list[Thumb] = []
     problems: list[Problem] = []
     for example in examples:
-        row = _fitted(tokenizer, problems, example.origin, example.prompt, example.completion, window, too_long)
+        row = _fitted(tokenizer, problems, example, example.completion, window, too_long)
         if row is not None:
             rows.append(Thumb(row, example.good))
-    return Prepared(tuple(rows), tuple(problems), *_sizes([row.answer for row in rows]))
+    return Prepared(tuple(rows), tuple(problems), *_sizes([row.answer for row in rows]), len(rows))
 
 
 def look(tokenizer: ChatTokenizer, examples: Sequence[Example], window: int, first: int = 3) -> Look:
@@ -203,17 +203,33 @@ def shown_mask(tokenizer: ChatTokenizer, row: Rendered) -> list[tuple[str, bool]
     return [(str(tokenizer.decode(ids)), learnt) for ids, learnt in runs]
 
 
+def _cut(
+    tokenizer: ChatTokenizer, problems: list[Problem], row: Rendered, window: int, too_long: str
+) -> Rendered | None:
+    """A row in the window, or None, and why not."""
+    if row.length > window:
+        if not _may_cut(problems, row.origin, row.length, window, too_long):
+            return None
+        row = Rendered(row.origin, row.input_ids[:window], row.labels[:window])
+    elif row.learnt and not ends_learnt(tokenizer, row):
+        problems.append(_no_stop(row.origin))
+    if not row.learnt:
+        problems.append(_nothing_learnt(row.origin))
+        return None
+    return row
+
+
 def _fitted(
     tokenizer: ChatTokenizer,
     problems: list[Problem],
-    origin: Origin,
-    prompt: Sequence[Turn],
+    example: Preference | Judged,
     answer: Sequence[Turn],
     window: int,
     too_long: str,
 ) -> Answered | None:
     """A prompt and its answer in the window, or None, and why not."""
-    row = _rendered(problems, origin, render_answer, tokenizer, origin, prompt, answer)
+    origin = example.origin
+    row = _rendered(problems, origin, render_answer, tokenizer, origin, example.prompt, answer, example.tools)
     if row is None:
         return None
     if not row.answer:
@@ -246,8 +262,8 @@ def _one_prompt(chosen: Answered, rejected: Answered) -> tuple[Answered, Answere
 
 
 def _rendered(
-    problems: list[Problem], origin: Origin, make: Callable[P, Row], *args: P.args, **options: P.kwargs
-) -> Row | None:
+    problems: list[Problem], origin: Origin, make: Callable[P, Made], *args: P.args, **options: P.kwargs
+) -> Made | None:
     """What ``make`` gives, or None where the template refuses it."""
     try:
         return make(*args, **options)
@@ -269,12 +285,16 @@ def _may_cut(problems: list[Problem], origin: Origin, length: int, window: int, 
 
 
 def _no_stop(origin: Origin) -> Problem:
-    message = "its last answer ends without a token to stop at: a model that learns it goes on for ever"
+    message = "an answer of it ends without a token to stop at: a model that learns it goes on for ever"
     return Problem(origin, "no stop token", message, fatal=False)
 
 
+def _nothing_learnt(origin: Origin) -> Problem:
+    return Problem(origin, "nothing learnt", "no token of it counts in the loss")
+
+
 def _once(problems: Sequence[Problem]) -> tuple[Problem, ...]:
-    """Both answers of a pair may have the same trouble."""
+    """Both answers of a pair, and all rows of a conversation, may have the same trouble."""
     kinds: dict[tuple[Origin, str], Problem] = {}
     for problem in problems:
         kinds.setdefault((problem.origin, problem.kind), problem)

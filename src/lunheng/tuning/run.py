@@ -133,7 +133,12 @@ class Run:
                 first = f"; the first: {prepared.problems[0].origin}: {prepared.problems[0].message}"
                 raise DataError(f"{side}: no example is left of {len(prepared.problems)}{first}")
         self.problems += problems
-        self.kept = len(training.rows), len(held.rows)
+        self.kept = training.examples, held.examples
+        if len(training.rows) > training.examples:
+            self.warnings.append(
+                f"model.template: rewrites earlier turns, so that {training.examples:,} conversations are "
+                f"{len(training.rows):,} rows, one for each turn of the assistant"
+            )
         for kind, count in Counter(p.kind for p in problems if not p.fatal).items():
             one = next(p for p in problems if p.kind == kind)
             self.warnings.append(f"{kind}: {count} of the examples; the first: {one.origin}: {one.message}")

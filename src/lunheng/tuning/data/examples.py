@@ -32,15 +32,23 @@ class Turn:
 
     role: Role
     content: str
+    """What the assistant thinks first stands at its head, in a ``<think>`` block."""
     tool_calls: tuple[Mapping[str, Any], ...] = ()
-    """OpenAI's shape: {"type": "function", "function": {"name", "arguments"}}."""
+    """OpenAI's shape: {"type": "function", "function": {"name", "arguments"}}, but the arguments an object."""
+    tool_call_id: str = ""
+    """Of a tool's turn: the call that it answers."""
+    name: str = ""
+    """Who speaks, where that is said; of a tool's turn: the tool."""
+    learnt: bool = True
+    """Whether a turn of the assistant counts in the loss (OpenAI's weight)."""
 
     def as_message(self) -> dict[str, Any]:
         """The form that chat templates take."""
         message: dict[str, Any] = {"role": self.role, "content": self.content}
         if self.tool_calls:
             message["tool_calls"] = [dict(call) for call in self.tool_calls]
-        return message
+        named = {"tool_call_id": self.tool_call_id, "name": self.name}
+        return message | {key: value for key, value in named.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,7 @@ class Preference:
     group: str = ""
     margin: float | None = None
     """By how much it is better, where the data grades it: not below 0 (Touvron et al. 2023: 0 to 3)."""
+    tools: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,7 @@ class Judged:
     completion: tuple[Turn, ...]
     good: bool
     group: str = ""
+    tools: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,7 @@ class Prompt:
     turns: tuple[Turn, ...]
     answer: str = ""
     group: str = ""
+    tools: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

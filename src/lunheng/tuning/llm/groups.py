@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lunheng.errors import DataError
 from lunheng.tuning.arguments import arguments
 from lunheng.tuning.llm.judge import Part
-from lunheng.tuning.llm.policy import Task, make_task, measure_greedily
+from lunheng.tuning.llm.policy import Task, encoded, make_task, measure_greedily
 from lunheng.tuning.llm.reference import is_base_when_off
 from lunheng.tuning.modes import trainable
 from lunheng.tuning.recipes import Recipe
@@ -67,9 +67,10 @@ def train_by_groups(
         reward_funcs=[_reward(part, task) for part in task.judge.parts],
         args=settings,
         processing_class=tokenizer,
-        train_dataset=_rows(task.prompts, task),
-        eval_dataset=_rows(task.held, task) if task.held else None,
+        train_dataset=_rows(len(task.prompts)),
+        eval_dataset=_rows(len(task.held)) if task.held else None,
     )
+    trainer._tokenize_prompts = functools.partial(_prompt_ids, [encoded(tokenizer, p) for p in task.prompts])
     _settle_reference(model, off)
     _keep_order(trainer, reward.samples)
     _log_by_our_names(trainer)
@@ -117,12 +118,17 @@ def _log_by_our_names(trainer: Any) -> None:
     trainer.log = renamed
 
 
-def _rows(prompts: Sequence[Any], task: Task) -> Any:
+def _rows(count: int) -> Any:
+    """One message for each prompt that only says which it is: TRL would render them without their tools, and Arrow would
+    give every call the arguments of all."""
     from datasets import Dataset
 
-    return Dataset.from_list(
-        [{"prompt": [turn.as_message() for turn in p.turns], "number": number} for number, p in enumerate(prompts)]
-    )
+    return Dataset.from_list([{"prompt": [{"role": "user", "content": str(n)}], "number": n} for n in range(count)])
+
+
+def _prompt_ids(known: Sequence[Sequence[int]], prompts: Sequence[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:
+    """What TRL asks for: the token ids of what ``_rows`` has named, no pictures, and nothing beside."""
+    return [list(known[int(prompt[-1]["content"])]) for prompt in prompts], None, {}
 
 
 def _reward(part: Part, task: Task) -> Callable[..., list[float]]:

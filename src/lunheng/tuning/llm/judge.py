@@ -91,7 +91,7 @@ def _by_model(folder: str) -> Score:
         model.model.to(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
 
     def score(prompts: Sequence[Prompt], completions: Sequence[str]) -> list[float]:
-        return model.score([prompt.turns for prompt in prompts], completions)
+        return model.score([p.turns for p in prompts], completions, [p.tools for p in prompts])
 
     return score
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lunheng.errors import ConfigError, DataError
 from lunheng.tuning.data.examples import Problem, Prompt
 from lunheng.tuning.llm.judge import Judge, check_answers, make_judge
+from lunheng.tuning.messages import text_of_turns
 from lunheng.tuning.reinforcement_parts import WRITTEN_AT_A_TIME, RewardPart
 
 if TYPE_CHECKING:
@@ -78,9 +79,8 @@ def _fitting(run: Run, tokenizer: Any, prompts: Sequence[Prompt], room: int) -> 
 
 def encoded(tokenizer: Any, prompt: Prompt) -> list[int]:
     """Token ids of a prompt, up to where the assistant begins to speak."""
-    messages = [turn.as_message() for turn in prompt.turns]
-    made = tokenizer.apply_chat_template(messages, tokenize=True, add_generation_prompt=True, return_dict=True)
-    return list(made["input_ids"])
+    text = text_of_turns(tokenizer, prompt.origin, prompt.turns, prompt.tools, prompt=True)
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def write(

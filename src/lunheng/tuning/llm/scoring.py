@@ -6,7 +6,7 @@ as they were when it was trained.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,16 @@ class RewardModel:
     window: int
     """Tokens that it can read."""
 
-    def score(self, prompts: Sequence[Sequence[Turn]], answers: Sequence[str]) -> list[float]:
+    def score(
+        self,
+        prompts: Sequence[Sequence[Turn]],
+        answers: Sequence[str],
+        tools: Sequence[Sequence[Mapping[str, Any]]] | None = None,
+    ) -> list[float]:
         """What each of ``answers`` is worth as the assistant's next turn after the prompt at the same place.
+
+        Args:
+            tools: those of each prompt; None: none has any.
 
         The scale is the model's own: only differences between answers to one prompt mean something (Bradley-Terry).
 
@@ -37,8 +45,10 @@ class RewardModel:
             DataError: a prompt with its answer is longer than the model can read, or the template refuses it.
         """
         rows = [
-            render_answer(self.tokenizer, Origin("prompt", number), prompt, [Turn("assistant", answer)])
-            for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True), start=1)
+            render_answer(self.tokenizer, Origin("prompt", number), prompt, [Turn("assistant", answer)], given)
+            for number, (prompt, answer, given) in enumerate(
+                zip(prompts, answers, tools or [()] * len(prompts), strict=True), start=1
+            )
         ]
         return self.score_tokens([row.prompt + row.answer for row in rows])
 
