@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import sys
+import warnings
 
 import typer
 
@@ -70,6 +71,8 @@ def _root(
 
         typer.echo(__version__)
         raise typer.Exit()
+    if not (verbose or sys.warnoptions):  # what libraries have renamed among themselves is no news to a user
+        warnings.filterwarnings("ignore", category=FutureWarning)
     level = logging.INFO if verbose else logging.ERROR
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
 

@@ -112,8 +112,8 @@ def arguments(
         "use_cpu": not cuda,
         "bf16": recipe.model.precision == "bfloat16",
         "fp16": recipe.model.precision == "float16",
-        "gradient_checkpointing": bool(training.checkpointing),
-        "gradient_checkpointing_kwargs": {"use_reentrant": False} if training.checkpointing else None,
+        "activation_checkpointing": bool(training.checkpointing),
+        "activation_checkpointing_kwargs": {"use_reentrant": False} if training.checkpointing else None,
         "logging_steps": 1,
         # Otherwise a loss that is no number is logged as the last good one, and nobody sees it.
         "logging_nan_inf_filter": False,

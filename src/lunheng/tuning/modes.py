@@ -129,6 +129,9 @@ def load_base(folder: str, part: ParameterPart, dtype: Any, head: Head = "words"
     Raises:
         ModelError: its architecture is not known to transformers with a scoring head, and that is asked for.
     """
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
     options: dict[str, Any] = {"dtype": dtype}
     if part.mode in FOUR_BIT:
         options["quantization_config"] = four_bit(dtype, whole=None if head == "words" else ["score"])

@@ -152,10 +152,8 @@ def open_base(model: TrainedModel, *, four_bit: bool = False, dequantised: bool 
     """
     try:
         import torch
-        from transformers.utils.logging import disable_progress_bar
     except ImportError as error:
         raise MissingExtraError("transformers", "tune") from error
-    disable_progress_bar()
     folder = model.base or str(model.folder)
     try:
         with hub_offline():

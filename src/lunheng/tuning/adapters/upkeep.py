@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,8 @@ def _converted(model: Any, folder: Path, initial: Path) -> None:
 
     file = folder / "adapter_model.safetensors"
     saved = load_file(file)
-    with hub_offline():
+    with hub_offline(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PiSSA changes the base weights", UserWarning)  # hence the conversion
         model.save_pretrained(str(folder), path_initial_model_for_weight_conversion=str(initial))
     converted = load_file(file)
     whole = {name: tensor for name, tensor in saved.items() if name not in converted}

@@ -176,7 +176,7 @@ def _play(recipe: Recipe, config: Any, batch: int, checkpointing: bool, dtype: s
     with FakeTensorMode(allow_non_fake_inputs=True), _quiet():
         known = _make_fake(model)
         if checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
             if recipe.parameters.mode != "full":
                 model.enable_input_require_grads()
         model.train()
