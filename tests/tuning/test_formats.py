@@ -155,3 +155,92 @@ def test_what_is_wrong_with_a_line_is_said(record: dict[str, Any], kind: str, sa
         return
     assert isinstance(made, Problem) and made.fatal, made
     assert (made.kind, made.origin) == (kind, HERE) and says in made.message
+
+
+def called(arguments: object) -> dict[str, Any]:
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": arguments}}
+    return {
+        "messages": [
+            {"role": "user", "content": "天气？"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c1", "name": "weather", "content": "晴"},
+            {"role": "assistant", "content": "杭州晴。"},
+        ],
+    }
+
+
+@pytest.mark.parametrize("arguments", ['{"city": "杭州"}', {"city": "杭州"}])
+def test_arguments_of_calls_are_objects_and_ids_are_kept(arguments: object) -> None:
+    example = to_example(HERE, called(arguments))
+    assert isinstance(example, Conversation), example
+    said = [turn.as_message() for turn in example.turns]
+    function = {"name": "weather", "arguments": {"city": "杭州"}}
+    assert said[1]["tool_calls"] == [{"type": "function", "id": "c1", "function": function}]
+    assert said[2] == {"role": "tool", "content": "晴", "tool_call_id": "c1", "name": "weather"}
+
+
+@pytest.mark.parametrize("arguments", ["city=杭州", "[1]", 3])
+def test_arguments_that_are_no_object_are_a_problem(arguments: object) -> None:
+    example = to_example(HERE, called(arguments))
+    assert isinstance(example, Problem) and example.kind == "wrong value" and "the call to weather" in example.message
+
+
+def test_an_old_function_call_is_a_call() -> None:
+    record = called({})
+    call = {"name": "weather", "arguments": '{"city": "Oslo"}'}
+    record["messages"][1] = {"role": "assistant", "content": None, "function_call": call}
+    example = to_example(HERE, record)
+    assert isinstance(example, Conversation)
+    assert example.turns[1].tool_calls[0]["function"] == {"name": "weather", "arguments": {"city": "Oslo"}}
+
+
+@pytest.mark.parametrize(
+    ("record", "kind"),
+    [
+        ({"prompt": "Q", "chosen": "a", "rejected": "b"}, Preference),
+        ({"prompt": "Q", "completion": "A", "label": True}, Judged),
+        ({"prompt": "Q", "answer": "A"}, Prompt),
+    ],
+)
+def test_tools_are_carried(record: dict[str, Any], kind: type) -> None:
+    tool = {"name": "look_up", "description": "查"}
+    example = to_example(HERE, record | {"tools": [tool]})
+    assert isinstance(example, kind) and isinstance(example, Preference | Judged | Prompt)
+    assert example.tools == ({"type": "function", "function": tool},)
+    wrong = to_example(HERE, record | {"tools": "look_up"})
+    assert isinstance(wrong, Problem) and "tools must be JSON" in wrong.message
+
+
+def weighed(*weights: object) -> Any:
+    answers = [{"role": "assistant", "content": f"答 {n}", "weight": w} for n, w in enumerate(weights)]
+    return to_example(HERE, {"messages": [m for a in answers for m in ({"role": "user", "content": "问"}, a)]})
+
+
+def test_a_turn_of_weight_0_is_not_learnt() -> None:
+    assert [turn.learnt for turn in weighed(0, 1, None).turns if turn.role == "assistant"] == [False, True, True]
+    assert weighed(0).kind == "no answer" and weighed(0.5).kind == "wrong value"
+
+
+def test_what_is_no_text_is_a_problem() -> None:
+    parts: list[dict[str, Any]] = [{"type": "text", "text": "看图"}, {"type": "image_url", "image_url": {"url": "x"}}]
+    answer = {"role": "assistant", "content": "猫"}
+    seen = to_example(HERE, {"messages": [{"role": "user", "content": parts}, answer]})
+    assert isinstance(seen, Problem) and seen.kind == "not text" and "image_url" in seen.message
+    kept = to_example(HERE, {"messages": [{"role": "user", "content": parts[:1]}, answer]})
+    assert isinstance(kept, Conversation) and kept.turns[0].content == "看图"
+    beside = to_example(HERE, {"instruction": "<image>看图", "output": "猫", "images": ["a.png"]})
+    assert isinstance(beside, Problem) and beside.kind == "not text"
+
+
+def test_thinking_stands_at_the_head_of_the_answer() -> None:
+    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "42", "reasoning_content": "六七"}]
+    example = to_example(HERE, {"messages": messages})
+    assert isinstance(example, Conversation) and example.turns[1].content == "<think>\n六七\n</think>\n\n42"
+
+
+@pytest.mark.parametrize("reviewed", [False, None, "", "no"])
+def test_what_nobody_has_reviewed_is_a_problem(reviewed: object) -> None:
+    pair = {"prompt": "Q", "chosen": "a", "rejected": "b"}
+    left = to_example(HERE, pair | {"reviewed": reviewed})
+    assert isinstance(left, Problem) and left.kind == "not reviewed" and "--reviewed" in left.message
+    assert isinstance(to_example(HERE, pair | {"reviewed": True}), Preference)

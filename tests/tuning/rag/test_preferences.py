@@ -31,6 +31,15 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def seen_to(path: Path) -> list[Any]:
+    """The examples of ``path`` once a person has reviewed it; before, nothing of it is trained on."""
+    with pytest.raises(DataError, match="no person has looked at it yet"):
+        load([DataSource(path)])
+    seen = write(path.with_name("seen.jsonl"), *({**row, "reviewed": True} for row in lines(path)))
+    take_reviewed(seen, path.with_name("train.jsonl"))
+    return list(load([DataSource(path.with_name("train.jsonl"))]).examples)
+
+
 FEEDBACK = (
     {"question": "年假几天？", "answer": "10 天。", "verdict": "down", "correction": "外包人员 12 天。", "user": "u1", "id": 7},
     {"question": "Who owns Roost?", "answer": "Bob.", "edit": "Wei Siyuan owns Roost.",
@@ -63,13 +72,13 @@ def test_a_correction_beats_the_answer(tmp_path: Path) -> None:
         "no question or no answer": 1,
         "says nothing of the answer": 1,
     }
-    assert {type(e).__name__ for e in load([DataSource(tmp_path / "p.jsonl")]).examples} == {"Preference"}
+    assert {type(e).__name__ for e in seen_to(tmp_path / "p.jsonl")} == {"Preference"}
 
 
 def test_thumbs_are_labels(tmp_path: Path) -> None:
     read_feedback(write(tmp_path / "f.jsonl", *FEEDBACK), tmp_path / "k.jsonl", labels=True)
-    examples = load([DataSource(tmp_path / "k.jsonl")]).examples
-    assert [(e.completion[0].content, e.good) for e in examples] == [  # type: ignore[union-attr]
+    examples = seen_to(tmp_path / "k.jsonl")
+    assert [(e.completion[0].content, e.good) for e in examples] == [
         ("10 天。", False), ("外包人员 12 天。", True), ("Bob.", False), ("Wei Siyuan owns Roost.", True),
         ("王芳。", True), ("Here.", False),
     ]  # fmt: skip
@@ -162,7 +171,7 @@ def test_a_supported_draft_beats_a_rejected_one(
     assert row["rejected"] == wrong and row["chosen"] == right
     assert row["prompt"][0]["role"] == "system" and row["prompt"][1]["content"].endswith(question)
     assert row["provenance"]["source"] == "verification" and written.counts["drafts supported"] == 1
-    assert {type(e).__name__ for e in load([DataSource(tmp_path / "p.jsonl")]).examples} == {"Preference"}
+    assert {type(e).__name__ for e in seen_to(tmp_path / "p.jsonl")} == {"Preference"}
 
 
 def test_without_a_rejected_draft_there_is_no_pair(told: tuple[KnowledgeBase, FakeLLM], tmp_path: Path) -> None:
