@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -19,9 +20,10 @@ from lunheng.testing.tiny_model import write_jsonl
 from lunheng.tuning.callbacks import Divergence, read_log
 from lunheng.tuning.manifest import read_manifest
 from lunheng.tuning.methods import train
+from lunheng.tuning.planning.disk import Written
 from lunheng.tuning.recipes import Recipe, load_recipe, make_recipe
 from lunheng.tuning.registry import forget_gone, listed
-from lunheng.tuning.resuming import At, checkpoints
+from lunheng.tuning.resuming import At, Resume, checkpoints
 
 ROWS: list[dict[str, object]] = [
     {"instruction": f"第 {i % 5} 号门的代码 What is the code?", "output": f"KESTREL-{i % 5} 号。"} for i in range(40)
@@ -126,6 +128,53 @@ def test_any_checkpoint_is_resumed_from(tiny_model: str, data: Path, tmp_path: P
     assert losses(whole.output) == curve[: len(losses(whole.output))] and len(losses(whole.output)) < 8
     again = train(recipe(tiny_model, data, tmp_path / "out", **changes), resume=True)
     assert losses(whole.output) == curve and again.manifest.metrics == whole.manifest.metrics
+
+
+def test_it_computes_in_the_threads_that_the_probe_says(
+    tiny_model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    import lunheng.tuning.run as course
+
+    def run_with(wanted: int, resume: Resume = False) -> tuple[set[int], Any]:
+        """The threads seen while it trains, and the manifest's."""
+        seen: set[int] = set()
+        found = dataclasses.replace(hardware, threads=wanted)
+        monkeypatch.setattr(course, "probe", lambda folder: found)
+        trained = train(
+            recipe(tiny_model, data, tmp_path / "out", **{"training.steps": 4, "training.save_steps": 2}),
+            resume,
+            report=lambda step, steps, text: seen.add(torch.get_num_threads()),
+        )
+        return seen, trained.manifest.machine["threads"]
+
+    hardware, before = course.probe(tmp_path), torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert run_with(3) == ({3}, 3) and torch.get_num_threads() == before
+    assert run_with(2, At(2)) == ({3}, 3), "a resumed run keeps its threads: sums round by them"
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert run_with(2, At(2)) == ({2}, 2)
+
+
+def test_what_does_not_fit_on_the_disk_is_refused(
+    tiny_model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lunheng.tuning.run as course
+
+    found = course.probe(tmp_path)
+    made = recipe(tiny_model, data, tmp_path / "out", **{"parameters.mode": "full", "training.save_steps": 2})
+    monkeypatch.setattr(course, "probe", lambda folder: dataclasses.replace(found, disk=155 * 2**20))
+    with pytest.raises(
+        ConfigError, match=r"3 checkpoint\(s\) at once of 0.04 GiB .*set training.keep = 1, take .*lora"
+    ):
+        train(made)
+    assert not (tmp_path / "out" / "checkpoints").exists()
+    seen: list[Written] = []
+    monkeypatch.setattr(course, "refuse_full", lambda recipe, written, free: seen.append(written))
+    last = train(made).output / "checkpoints" / "checkpoint-8"
+    held = sum((last / name).stat().st_size for name in ("model.safetensors", "optimizer.pt"))
+    assert seen[0].model + seen[0].states == pytest.approx(held, rel=0.02), "as it was written"
 
 
 def test_the_best_checkpoint_is_kept_and_patience_ends_it(tiny_model: str, data: Path, tmp_path: Path) -> None:

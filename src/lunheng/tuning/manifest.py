@@ -114,12 +114,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-def machine() -> dict[str, Any]:
-    """What it ran on."""
+def machine(threads: int) -> dict[str, Any]:
+    """What it ran on, and in how many threads."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
-        "threads": os.environ.get("OMP_NUM_THREADS", ""),
+        "threads": threads,
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
     }
 

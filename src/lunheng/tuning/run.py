@@ -33,10 +33,12 @@ from lunheng.tuning.manifest import (
     write_manifest,
 )
 from lunheng.tuning.planning.architectures import architecture
+from lunheng.tuning.planning.disk import refuse_full, written_by
 from lunheng.tuning.planning.hardware import Hardware, probe, shared_out
 from lunheng.tuning.planning.memory import SHORTEST, choices, settle, with_choices
 from lunheng.tuning.planning.peak import begin_peak, peak_memory
 from lunheng.tuning.planning.refusals import refuse, refuse_start
+from lunheng.tuning.planning.threads import as_begun, in_threads
 from lunheng.tuning.preflight import HasLength, Prepared
 from lunheng.tuning.recipes import Recipe, as_plain, write_recipe
 from lunheng.tuning.registry import register
@@ -177,10 +179,13 @@ class Run:
             bounded: whether a loss that rises far is a sign of divergence (it is not for a policy's).
 
         Raises:
+            ConfigError: what it writes does not fit on the disk.
             TrainingError: it diverged, or no parameter has changed.
         """
         from lunheng.tuning.callbacks import Divergence, Log, Progress, Stop, read_log
 
+        if _writes():
+            refuse_full(self.recipe, written_by(self.recipe, trainer.model, trainer.args), self.hardware.disk)
         log, stop = self.recipe.output / LOG, Stop()
         at = int(self.checkpoint.name.split("-")[1]) if self.checkpoint else 0
         watchers: list[Any] = [Divergence(bounded), stop]
@@ -215,7 +220,8 @@ class Run:
         began = time.monotonic()
         begin_peak(self.hardware.device)
         try:
-            with hub_offline(), tracked(self.recipe, trainer) if _writes() else nullcontext():
+            followed = tracked(self.recipe, trainer) if _writes() else nullcontext()
+            with hub_offline(), in_threads(self.hardware.threads), followed:
                 if self.held and not self.manifest.before:
                     self._measure_before(trainer)
                 before = fingerprint(trainer.model)
@@ -291,12 +297,14 @@ def begin(
     refuse_missing(recipe)
     base = find_base(recipe.model.name)
     sides = read_sides(recipe)
-    manifest = _manifest(recipe, base, sides.digests)
+    manifest = _manifest(recipe, base, sides.digests, hardware.threads)
     checkpoint = checkpoint_of(recipe.output, manifest, resume)
     if checkpoint is not None:
         earlier = read_manifest(recipe.output)
+        hardware = as_begun(hardware, earlier.machine)
         manifest = dataclasses.replace(
             manifest,
+            machine=machine(hardware.threads),
             before=earlier.before,
             seconds=earlier.seconds,
             started=earlier.started,
@@ -312,7 +320,7 @@ def begin(
     )
 
 
-def _manifest(recipe: Recipe, base: str, digests: Mapping[str, str]) -> Manifest:
+def _manifest(recipe: Recipe, base: str, digests: Mapping[str, str], threads: int) -> Manifest:
     plain = as_plain(recipe)
     made_of = {key: value for key, value in plain.items() if key != "output"}
     text = json.dumps([made_of, dict(digests)], sort_keys=True, default=str)
@@ -327,7 +335,7 @@ def _manifest(recipe: Recipe, base: str, digests: Mapping[str, str]) -> Manifest
         seed=recipe.training.seed,
         started=now(),
         versions=versions(),
-        machine=machine(),
+        machine=machine(threads),
         lineage=lineage_of(base),
     )
 

@@ -107,11 +107,11 @@ def weights_of(recipe: Recipe, config: Any, dtype: str = "float32") -> Weights:
         widest=max(p.numel() for p in learn),
         gradients=4 * sum(p.numel() for p in learn),
         equal=len({_size(block) for block in _blocks(model)}) == 1,
-        states=sum(_states(recipe.training.optimiser, tuple(p.shape)) for p in learn),
+        states=sum(states(recipe.training.optimiser, tuple(p.shape)) for p in learn),
     )
 
 
-def _states(optimiser: str, shape: tuple[int, ...]) -> int:
+def states(optimiser: str, shape: tuple[int, ...]) -> int:
     """Bytes that an optimiser keeps of a parameter of ``shape``."""
     size = math.prod(shape)
     match optimiser:
