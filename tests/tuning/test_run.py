@@ -169,7 +169,7 @@ def test_what_does_not_fit_on_the_disk_is_refused(
         ConfigError, match=r"3 checkpoint\(s\) at once of 0.04 GiB .*set training.keep = 1, take .*lora"
     ):
         train(made)
-    assert not (tmp_path / "out" / "checkpoints").exists()
+    assert not checkpoints(made.output)
     seen: list[Written] = []
     monkeypatch.setattr(course, "refuse_full", lambda recipe, written, free: seen.append(written))
     last = train(made).output / "checkpoints" / "checkpoint-8"
