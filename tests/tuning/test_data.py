@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lunheng.errors import DataError
 from lunheng.tuning.data.check import check
 from lunheng.tuning.data.examples import Conversation, Origin, RawText, Turn
+from lunheng.tuning.data.leaks import without_leaks
 from lunheng.tuning.data.loading import DataSource, load, write_quarantine
 from lunheng.tuning.data.privacy import personal_data
 from lunheng.tuning.data.similarity import near_pairs
@@ -159,6 +160,30 @@ def test_the_report_names_what_it_finds() -> None:
     ]
     assert report.fatal == 1 and report.languages == {"zh": 3, "en": 1} and report.lengths.over == 1
     assert sum(n for _, n in report.lengths.histogram) == 4
+
+
+LONG = "请问{}鹿特丹客户数据库的备份一般要保留多久才会被彻底删除？请详细说明依据出自手册的哪一章哪一节"
+
+
+@pytest.mark.parametrize(
+    ("asked", "leaked"),
+    [
+        ("备份保留多久？请说明依据。", True),
+        ("備份保留多久？ 请说明依据", True),
+        (LONG.format("") + "呢？", True),
+        (LONG.format("第 12 号"), False),  # another number, another question
+        ("食堂几点开门？", False),
+    ],
+)
+def test_a_leak_is_what_the_evaluation_asks_too(asked: str, leaked: bool) -> None:
+    training = [conversation(q, "答", line=n) for n, q in enumerate(("无关的问题", asked), start=1)]
+    held = (
+        "备份保留多久？请说明依据。",
+        "请问客户数据库的备份保留多久？请详细说明依据。",
+        "请问客户数据库的第 13 份备份保留多久？请说明依据。",
+    )
+    kept, problems = without_leaks(training, [conversation(q, "答") for q in held])
+    assert [p.origin.line for p in problems] == ([2] if leaked else []) and len(kept) == (1 if leaked else 2)
 
 
 @pytest.mark.parametrize(

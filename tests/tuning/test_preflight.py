@@ -106,3 +106,41 @@ def test_a_base_without_a_template_says_which_can_be_named(real_model: str, tmp_
     assert report["shown"][0]["runs"][-1][1] or report["shown"][0]["runs"][-2][0].endswith("<|im_end|>")
     text = write_jsonl(tmp_path / "t.jsonl", [{"text": "连续文本 running text"}])
     assert json.loads(run(str(text), "--model", str(base), "--json", code=0))["shown"] == []  # needs no template
+
+
+def test_a_recipe_says_what_is_checked(real_model: str, tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"问": f"第 {i} 条？ Which one?", "答": "这一条。" * (1 + 30 * (i == 2))} for i in range(4)
+    ]
+    write_jsonl(tmp_path / "d.jsonl", [*rows, {"instruction": "x", "output": "y"}])
+    write_jsonl(tmp_path / "held.jsonl", [{"instruction": "第 1 条， which one?", "output": "那一条。"}])
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        f"""method = "sft"
+output = "out"
+[model]
+name = "{real_model}"
+template = "chatml"
+[data]
+train = [{{path = "d.jsonl", weight = 2.0, columns = {{instruction = "问", output = "答"}}}}]
+evaluation = "held.jsonl"
+window = 64
+""",
+        encoding="utf-8",
+    )
+    report = json.loads(run("--recipe", str(recipe), "--json", code=1))
+    found = [(p["origin"]["line"], p["kind"]) for p in report["problems"] if p["fatal"]]
+    assert found == [(2, "leak"), (3, "truncated"), (5, "wrong column")]
+    assert report["examples"] == 8 and report["lengths"]["window"] == 64 and report["learnt"] > 0
+    assert not any(p["kind"] == "duplicate" for p in report["problems"])  # a line taken twice is no duplicate
+    wider = json.loads(run("--recipe", str(recipe), "--window", "512", "--json", code=1))
+    assert [(p["origin"]["line"], p["kind"]) for p in wider["problems"] if p["fatal"]] == [
+        (2, "leak"),
+        (5, "wrong column"),
+    ]
+    for wrong in (
+        (),
+        (str(tmp_path / "d.jsonl"), "--recipe", str(recipe)),
+        ("--recipe", str(recipe), "--kind", "text"),
+    ):
+        run(*wrong, code=2)

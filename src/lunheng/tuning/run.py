@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -315,9 +315,16 @@ def begin(
     if _writes():
         write_recipe(recipe, recipe.output / RECIPE)
         write_manifest(manifest, recipe.output)
-    return Run(
-        recipe, base, sides.training, sides.held, manifest, checkpoint, report, list(sides.problems), [], hardware
-    )
+    problems, warnings = list(sides.problems), _leak_warnings(sides.problems)
+    return Run(recipe, base, sides.training, sides.held, manifest, checkpoint, report, problems, warnings, hardware)
+
+
+def _leak_warnings(problems: Sequence[Problem]) -> list[str]:
+    leaked = [problem for problem in problems if problem.kind == "leak"]
+    if not leaked:
+        return []
+    first = f"the first: {leaked[0].origin}: {leaked[0].message}"
+    return [f"leak: {len(leaked)} of the examples are asked by data.evaluation too and are left out; {first}"]
 
 
 def _manifest(recipe: Recipe, base: str, digests: Mapping[str, str], threads: int) -> Manifest:

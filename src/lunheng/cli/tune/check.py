@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -16,7 +17,8 @@ from lunheng.cli.common import AsJson, bar, counted, err, out, print_json
 
 if TYPE_CHECKING:
     from lunheng.tuning.data.check import Report
-    from lunheng.tuning.data.examples import Example, Problem
+    from lunheng.tuning.data.examples import Example, Kind, Problem
+    from lunheng.tuning.data.loading import DataSource
     from lunheng.tuning.preflight import Look
 
 SHOWN = 20
@@ -24,7 +26,13 @@ SHOWN = 20
 
 
 def check(
-    data: Annotated[list[Path], typer.Argument(help="Files or folders: json, jsonl, csv, tsv, parquet, txt.")],
+    data: Annotated[
+        list[Path] | None, typer.Argument(help="Files or folders: json, jsonl, csv, tsv, parquet, txt.")
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option("--recipe", "-r", help="A recipe, whose data, columns, window and model are taken."),
+    ] = None,
     evaluation: Annotated[
         list[Path] | None, typer.Option("--evaluation", help="The set that training must not have seen.")
     ] = None,
@@ -49,16 +57,16 @@ def check(
     """Find what is wrong with training data, by line number; exit 1 where a line is of no use."""
     from lunheng.tuning.data.check import check as judge
     from lunheng.tuning.data.examples import Kind
-    from lunheng.tuning.data.loading import DataSource, load, write_quarantine
+    from lunheng.tuning.data.loading import load, write_quarantine
 
-    if model is not None and tokenizer is not None:
-        raise typer.BadParameter("--model brings its own tokenizer", param_hint="--tokenizer")
     if kind is not None and kind not in get_args(Kind):
         raise typer.BadParameter(f"{kind!r} is not one of {', '.join(get_args(Kind))}", param_hint="--kind")
+    asked = _asked(data, recipe, evaluation, kind, window, model, template, tokenizer)
+    window, model = asked.window, asked.model
     with bar("reading", as_json):
-        loaded = load([DataSource(path) for path in data], kind)  # type: ignore[arg-type]
-        held = load([DataSource(path) for path in evaluation], kind).examples if evaluation else ()  # type: ignore[arg-type]
-    words = None if model is None else _tokenizer_of(model, template)
+        loaded = load(asked.training, asked.kind, asked.seed)
+        held = load(asked.evaluation, asked.kind).examples if asked.evaluation else ()
+    words = None if model is None else _tokenizer_of(model, asked.template)
     counter = _counter(tokenizer) if words is None else lambda text: len(words(text)["input_ids"])
     with bar("judging", as_json) as advance:
         report = judge(loaded.examples, loaded.problems, loaded.digest, counter, window, held, advance)
@@ -79,6 +87,61 @@ def check(
         _show(report)
     if report.fatal:
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be judged, and as what."""
+
+    training: list[DataSource]
+    evaluation: list[DataSource]
+    kind: Kind | None
+    window: int | None
+    model: str | None
+    template: str | None
+    seed: int = 0
+
+
+def _asked(
+    data: list[Path] | None,
+    recipe: Path | None,
+    evaluation: list[Path] | None,
+    kind: str | None,
+    window: int | None,
+    model: str | None,
+    template: str | None,
+    tokenizer: Path | None,
+) -> _Asked:
+    """What the options say, above what the recipe says.
+
+    Raises:
+        typer.BadParameter: data is named twice or not at all, or two tokenizers are.
+    """
+    from lunheng.tuning.data.loading import DataSource
+    from lunheng.tuning.recipes import ENCODERS, load_recipe
+    from lunheng.tuning.sides import sources_of
+
+    if model is not None and tokenizer is not None:
+        raise typer.BadParameter("--model brings its own tokenizer", param_hint="--tokenizer")
+    held = [DataSource(path) for path in evaluation or ()]
+    if recipe is None:
+        if not data:
+            raise typer.BadParameter("name files or folders, or a recipe with --recipe", param_hint="DATA")
+        return _Asked([DataSource(path) for path in data], held, kind, window, model, template)  # type: ignore[arg-type]
+    if data or kind is not None:
+        raise typer.BadParameter("says what the data is; leave DATA and --kind out", param_hint="--recipe")
+    made = load_recipe(recipe)
+    if model is None and tokenizer is None and made.method not in ENCODERS:
+        model = made.model.name
+    return _Asked(
+        sources_of(made.data.train),
+        held or sources_of(made.data.evaluation),
+        made.kind,
+        window if window is not None else made.data.window,
+        model,
+        template if template is not None else made.model.template,
+        made.training.seed,
+    )
 
 
 def _tokenizer_of(model: str, template: str | None):  # type: ignore[no-untyped-def]
@@ -107,7 +170,7 @@ def _both(known: Sequence[Problem], rendered: Sequence[Problem]) -> tuple[Proble
     """All problems in the order of the data; what rendering knows of a length stands for what counting guessed."""
     told = {p.origin for p in rendered if p.kind in ("truncated", "prompt too long", "same answers")}
     kept = [p for p in known if not (p.kind == "too long" and p.origin in told)]
-    return tuple(sorted((*kept, *rendered), key=lambda p: (p.origin.source, p.origin.line)))
+    return tuple(sorted(dict.fromkeys((*kept, *rendered)), key=lambda p: (p.origin.source, p.origin.line)))
 
 
 def _show_mask(seen: Look) -> None:

@@ -1,6 +1,7 @@
 """What is wrong with training data, before a model sees it: by line number, nothing dropped without being counted.
 
-Called by ``lunheng tune check`` and, before every run, by the trainers.
+Called by ``lunheng tune check``. A run leaves out by itself what cannot be read, rendered or told from its evaluation
+set (``formats``, ``preflight``, ``leaks``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from lunheng.text.language import detect_language
 from lunheng.tuning.data.examples import Example, Problem, RawText, Triple, question_of, text_of
+from lunheng.tuning.data.leaks import leaks
 from lunheng.tuning.data.privacy import personal_data
 from lunheng.tuning.data.similarity import key_of, near_pairs
 
@@ -81,7 +83,7 @@ def check(
         if progress and index % 100 == 99:
             progress(index + 1, len(texts))
     found = [*problems, *_duplicates(examples, texts), *_too_long(examples, lengths, window)]
-    found += _leaks(examples, evaluation)
+    found += leaks(examples, evaluation)
     found += [
         Problem(e.origin, "personal data", f"{kind} {shown}", fatal=False)
         for e, text in zip(examples, texts, strict=True)
@@ -91,7 +93,7 @@ def check(
     return Report(
         len(examples),
         Counter(type(e).__name__.lower() for e in examples),
-        tuple(found),
+        tuple(dict.fromkeys(found)),
         Counter(detect_language(text) for text in texts),
         _lengths(lengths, window),
         digest,
@@ -107,7 +109,7 @@ def _duplicates(examples: Sequence[Example], texts: Sequence[str]) -> list[Probl
         before = first.setdefault(key_of(text), index)
         if before == index:
             fresh.append(index)
-        else:
+        elif examples[before].origin != examples[index].origin:  # a weight takes a line more than once
             found.append(
                 Problem(examples[index].origin, "duplicate", f"the same as {examples[before].origin}", fatal=False)
             )
@@ -120,23 +122,6 @@ def _duplicates(examples: Sequence[Example], texts: Sequence[str]) -> list[Probl
             message = f"nearly the same as {examples[fresh[i]].origin} ({similarity:.0%})"
             found.append(Problem(examples[fresh[j]].origin, "near duplicate", message, fatal=False))
     return found
-
-
-def _leaks(examples: Sequence[Example], evaluation: Sequence[Example]) -> list[Problem]:
-    """Training examples whose question the evaluation set asks too."""
-    if not evaluation:
-        return []
-    asked = {key_of(question_of(e)): e for e in evaluation}
-    questions = [question_of(e) for e in examples]
-    found: dict[int, str] = {}
-    for index, question in enumerate(questions):
-        if (same := asked.get(key_of(question))) is not None:
-            found[index] = f"its question stands in the evaluation set too, at {same.origin}"
-    for index, other, similarity in near_pairs(questions, [question_of(e) for e in evaluation]):
-        found.setdefault(
-            index, f"its question is {similarity:.0%} that of the evaluation set at {evaluation[other].origin}"
-        )
-    return [Problem(examples[i].origin, "leak", message) for i, message in found.items()]
 
 
 def _too_long(examples: Sequence[Example], lengths: NDArray[np.int64], window: int | None) -> list[Problem]:
