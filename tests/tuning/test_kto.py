@@ -16,8 +16,9 @@ from lunheng.errors import ConfigError, DataError
 from lunheng.testing.tiny_model import write_jsonl
 from lunheng.tuning.callbacks import read_log
 from lunheng.tuning.data.examples import Origin, Turn
-from lunheng.tuning.llm.kto import dataset, weights
+from lunheng.tuning.llm.kto import COLUMNS, as_row, beside, weights
 from lunheng.tuning.methods import train
+from lunheng.tuning.on_disk import write_rows
 from lunheng.tuning.preflight import Thumb
 from lunheng.tuning.recipes import PreferencePart, Recipe, make_recipe
 from lunheng.tuning.rendering import Answered, render_answer
@@ -103,9 +104,9 @@ def thumb(number: int, good: bool) -> Thumb:
 
 
 def test_both_sides_weigh_the_same() -> None:
-    rows = [thumb(i, i < 9) for i in range(12)]  # nine up, three down
+    rows = [i < 9 for i in range(12)]  # nine up, three down
     assert weights(rows, PreferencePart()) == (1.0, 3.0)
-    assert weights([thumb(i, i < 3) for i in range(12)], PreferencePart()) == (3.0, 1.0)
+    assert weights([i < 3 for i in range(12)], PreferencePart()) == (3.0, 1.0)
     assert weights(rows, PreferencePart(desirable=2.0)) == (2.0, 6.0)
     assert weights(rows, PreferencePart(undesirable=2.0)) == (pytest.approx(2 / 3), 2.0)
     assert weights(rows, PreferencePart(desirable=1.0, undesirable=1.0)) == (1.0, 1.0)
@@ -113,8 +114,11 @@ def test_both_sides_weigh_the_same() -> None:
         weights(rows[:3], PreferencePart())
 
 
-def test_each_prompt_has_its_neighbours_answer() -> None:
-    made = dataset([thumb(i, True) for i in range(5)], 2)
+def test_each_prompt_has_its_neighbours_answer(tmp_path: Path) -> None:
+    rows = write_rows((as_row(thumb(i, True)) for i in range(5)), COLUMNS, tmp_path / "rows.arrow")
+    turned = beside(rows, [4, 3, 2, 1, 0], 2, tmp_path / "turned.arrow")
+    assert [ids for (ids,) in turned["KL_completion_ids"]] == [3, 4, 1, 2, 1]
+    made = beside(rows, range(5), 2, tmp_path / "beside.arrow")
     assert [ids for (ids,) in made["KL_completion_ids"]] == [1, 0, 3, 2, 3]  # the last is alone in its batch
 
 

@@ -9,10 +9,11 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,6 +33,7 @@ from lunheng.tuning.manifest import (
     versions,
     write_manifest,
 )
+from lunheng.tuning.on_disk import AT_A_TIME, Columns, write_rows
 from lunheng.tuning.planning.architectures import architecture
 from lunheng.tuning.planning.disk import refuse_full, written_by
 from lunheng.tuning.planning.hardware import Hardware, probe, shared_out
@@ -119,33 +121,64 @@ class Run:
             tokenizer.pad_token = tokenizer.eos_token
         return tokenizer
 
-    def rows(self, tokenizer: Any, prepare: Callable[..., Prepared[Row]]) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
-        """Both sides rendered by ``prepare`` (of ``preflight``); what is of no use, or was cut, is counted and named.
+    @property
+    def tokens(self) -> Path:
+        """Where tokenised rows lie while it trains: each process has its own, so that none waits for another."""
+        return self.recipe.output / f"tokens-{os.environ.get('RANK', '0')}"
+
+    @contextmanager
+    def rows(
+        self,
+        tokenizer: Any,
+        prepare: Callable[..., Prepared[Row]],
+        columns: Columns,
+        as_row: Callable[[Row], Mapping[str, Any]],
+    ) -> Iterator[tuple[Any, Any]]:
+        """Both sides rendered by ``prepare`` (of ``preflight``), as data sets that are read from the disk meanwhile.
+
+        What is of no use, or was cut, is counted and named. Nothing held out gives None.
 
         Raises:
             DataError: as ``prepare``.
         """
         data = self.recipe.data
-        training = prepare(tokenizer, self.training, data.window, data.too_long)
-        held = prepare(tokenizer, self.held, data.window, "truncate" if data.too_long == "refuse" else data.too_long)
-        problems = (*training.problems, *held.problems)
+        found: list[Problem] = []
+        longest, kept = [1], [0, 0]
+
+        def rendered(side: int, examples: Sequence[Example], too_long: str) -> Iterator[Mapping[str, Any]]:
+            for start in range(0, len(examples), AT_A_TIME):
+                some = prepare(tokenizer, examples[start : start + AT_A_TIME], data.window, too_long)
+                found.extend(some.problems)
+                kept[side] += some.examples
+                longest[0] = max(longest[0], *(row.length for row in some.rows), 1)
+                yield from map(as_row, some.rows)
+
         measured = "data.evaluation" if data.evaluation else "data.validation_share"
-        for side, prepared in (("data.train", training), (measured, held)):
-            if not prepared.rows and (side == "data.train" or self.held):
-                first = f"; the first: {prepared.problems[0].origin}: {prepared.problems[0].message}"
-                raise DataError(f"{side}: no example is left of {len(prepared.problems)}{first}")
-        self.problems += problems
-        self.kept = training.examples, held.examples
-        if len(training.rows) > training.examples:
-            self.warnings.append(
-                f"model.template: rewrites earlier turns, so that {training.examples:,} conversations are "
-                f"{len(training.rows):,} rows, one for each turn of the assistant"
-            )
-        for kind, count in Counter(p.kind for p in problems if not p.fatal).items():
-            one = next(p for p in problems if p.kind == kind)
-            self.warnings.append(f"{kind}: {count} of the examples; the first: {one.origin}: {one.message}")
-        self.settle(max(row.length for row in (*training.rows, *held.rows)))
-        return training.rows, held.rows
+        lenient = "truncate" if data.too_long == "refuse" else data.too_long
+        sides = ("data.train", self.training, data.too_long), (measured, self.held, lenient)
+        made: list[Any] = []
+        try:
+            for side, (name, examples, too_long) in enumerate(sides):
+                before = len(found)
+                made.append(write_rows(rendered(side, examples, too_long), columns, self.tokens / f"{name}.arrow"))
+                if made[-1] is None and (name == "data.train" or examples):
+                    first = f"; the first: {found[before].origin}: {found[before].message}"
+                    raise DataError(f"{name}: no example is left of {len(found) - before}{first}")
+            self.problems += found
+            self.training = ()  # the texts are of no use any more, and may be many
+            self.kept = kept[0], kept[1]
+            if len(made[0]) > kept[0]:
+                self.warnings.append(
+                    f"model.template: rewrites earlier turns, so that {kept[0]:,} conversations are {len(made[0]):,} rows, "
+                    "one for each turn of the assistant"
+                )
+            for kind, count in Counter(p.kind for p in found if not p.fatal).items():
+                one = next(p for p in found if p.kind == kind)
+                self.warnings.append(f"{kind}: {count} of the examples; the first: {one.origin}: {one.message}")
+            self.settle(longest[0])
+            yield made[0], made[1]
+        finally:
+            shutil.rmtree(self.tokens, ignore_errors=True)
 
     def settle(self, longest: int | None = None) -> None:
         """Choose what the recipe leaves open so that the run fits into memory; a resumed run keeps what was chosen.

@@ -18,15 +18,16 @@ def split(examples: Sequence[Example], share: float, seed: int = 0) -> tuple[lis
     Which side a group is on follows from its own name and the seed alone, so that data that grows keeps its
     validation set.
     """
-    groups = [example.group or f"\0{' '.join(question_of(example).split())}" for example in examples]
-    places = {group: _place(group, seed) for group in groups}
-    held = {group for group, place in places.items() if place < share}
-    if share > 0 and not held and len(places) > 1:
-        held = {min(places, key=places.__getitem__)}
-    if held and len(held) == len(places):
-        held.discard(max(places, key=places.__getitem__))
-    training = [e for e, group in zip(examples, groups, strict=True) if group not in held]
-    return training, [e for e, group in zip(examples, groups, strict=True) if group in held]
+    # The place stands for the group: of a big set, its texts need not be kept a second time.
+    places = [_place(e.group or f"\0{' '.join(question_of(e).split())}", seed) for e in examples]
+    groups = set(places)
+    held = {place for place in groups if place < share}
+    if share > 0 and not held and len(groups) > 1:
+        held = {min(groups)}
+    if held and len(held) == len(groups):
+        held.discard(max(groups))
+    training = [e for e, place in zip(examples, places, strict=True) if place not in held]
+    return training, [e for e, place in zip(examples, places, strict=True) if place in held]
 
 
 def _place(group: str, seed: int) -> float:

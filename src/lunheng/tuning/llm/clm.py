@@ -9,7 +9,6 @@ al. 2024). Tokens go to the disk as they are made and are mapped from there: the
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from lunheng.errors import ConfigError
 from lunheng.tuning.arguments import arguments
 from lunheng.tuning.data.examples import Example, RawText
 from lunheng.tuning.modes import trainable
+from lunheng.tuning.on_disk import write_rows
 from lunheng.tuning.recipes import Recipe
 from lunheng.tuning.rendering import IGNORED
 from lunheng.tuning.resuming import Resume
@@ -59,8 +59,7 @@ def clm(recipe: Recipe, resume: Resume = False, report: Report | None = None) ->
         raise ConfigError(
             f"model.name: the tokenizer of {recipe.model.name} has no end of text to set between documents"
         )
-    # Each process has its own: none waits for another, nor reads what is half written.
-    folder = recipe.output / f"tokens-{os.environ.get('RANK', '0')}"
+    folder = run.tokens
     try:
         with quiet():
             training = on_disk(tokenizer, run.training, recipe.data.window, folder / "train.arrow", report)
@@ -134,17 +133,9 @@ def windows(stream: Iterable[tuple[list[int], bool]], window: int) -> Iterator[d
 
 def on_disk(tokenizer: Any, examples: Sequence[Example], window: int, path: Path, report: Report | None = None) -> Any:
     """The windows of ``examples``, written to ``path`` and mapped from there."""
-    from datasets import Dataset, Features, List, Value
-    from datasets.arrow_writer import ArrowWriter
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    features = Features({"input_ids": List(Value("int32")), "lengths": List(Value("int32"))})
     seen = _told(pieces(examples), len(examples), report)
-    with ArrowWriter(path=str(path), features=features, writer_batch_size=1_000) as writer:
-        for row in windows(tokens(tokenizer, seen), window):
-            writer.write(row)
-        writer.finalize()
-    return Dataset.from_file(str(path))
+    rows = windows(tokens(tokenizer, seen), window)
+    return write_rows(rows, {"input_ids": "ids", "lengths": "ids"}, path)
 
 
 def _told(stream: Iterator[Piece], total: int, report: Report | None) -> Iterator[Piece]:

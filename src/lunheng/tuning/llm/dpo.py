@@ -6,11 +6,11 @@ the base and the adapter apart for that: of a wrapped model, it would keep a cop
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lunheng.tuning.arguments import arguments
 from lunheng.tuning.modes import adapter_config, parameters_of, ready
+from lunheng.tuning.on_disk import Columns
 from lunheng.tuning.preflight import Pair, prepare_pairs
 from lunheng.tuning.recipes import PreferencePart, Recipe
 from lunheng.tuning.resuming import Resume
@@ -32,36 +32,36 @@ def dpo(recipe: Recipe, resume: Resume = False, report: Report | None = None) ->
     from lunheng.tuning.llm.trainers import PairTrainer, quiet, reference_of
 
     tokenizer = run.tokenizer()
-    training, held = run.rows(tokenizer, prepare_pairs)
-    recipe = run.recipe
-    part = recipe.preference or PreferencePart()
-    settings = arguments(
-        recipe,
-        trl.DPOConfig,
-        len(training),
-        held=bool(held),
-        max_length=None,
-        disable_dropout=not recipe.parameters.dropout,
-        precompute_ref_log_probs=part.precompute or part.reference_free,
-        beta=part.beta or BETA,
-        **losses(part),
-    )
-    base = ready(run, tokenizer)
-    reference = reference_of(base, recipe)
-    with quiet():
-        trainer = PairTrainer(
-            model=base,
-            ref_model=reference,
-            args=settings,
-            processing_class=tokenizer,
-            train_dataset=dataset(training),
-            eval_dataset=dataset(held) if held else None,
-            peft_config=adapter_config(base, parameters_of(run), settings.max_steps),
-            reference_free=part.reference_free,
+    with run.rows(tokenizer, prepare_pairs, COLUMNS, as_row) as (training, held):
+        recipe = run.recipe
+        part = recipe.preference or PreferencePart()
+        settings = arguments(
+            recipe,
+            trl.DPOConfig,
+            len(training),
+            held=held is not None,
+            max_length=None,
+            disable_dropout=not recipe.parameters.dropout,
+            precompute_ref_log_probs=part.precompute or part.reference_free,
+            beta=part.beta or BETA,
+            **losses(part),
         )
-    if settings.precompute_ref_log_probs:
-        trainer.ref_model = None  # it has said all that it is asked
-    return run.train(trainer)
+        base = ready(run, tokenizer)
+        reference = reference_of(base, recipe)
+        with quiet():
+            trainer = PairTrainer(
+                model=base,
+                ref_model=reference,
+                args=settings,
+                processing_class=tokenizer,
+                train_dataset=training,
+                eval_dataset=held,
+                peft_config=adapter_config(base, parameters_of(run), settings.max_steps),
+                reference_free=part.reference_free,
+            )
+        if settings.precompute_ref_log_probs:
+            trainer.ref_model = None  # it has said all that it is asked
+        return run.train(trainer)
 
 
 def losses(part: PreferencePart) -> dict[str, Any]:
@@ -75,17 +75,9 @@ def losses(part: PreferencePart) -> dict[str, Any]:
     return own
 
 
-def dataset(rows: Sequence[Pair]) -> Any:
-    """Rows as TRL's collator takes them."""
-    from datasets import Dataset
+COLUMNS: Columns = {"prompt_ids": "ids", "chosen_ids": "ids", "rejected_ids": "ids"}
 
-    return Dataset.from_list(
-        [
-            {
-                "prompt_ids": list(row.chosen.prompt),
-                "chosen_ids": list(row.chosen.answer),
-                "rejected_ids": list(row.rejected.answer),
-            }
-            for row in rows
-        ]
-    )
+
+def as_row(row: Pair) -> dict[str, Any]:
+    """A row as TRL's collator takes it."""
+    return {"prompt_ids": row.chosen.prompt, "chosen_ids": row.chosen.answer, "rejected_ids": row.rejected.answer}

@@ -8,13 +8,15 @@ they are shuffled once, by the seed, and then read in order.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lunheng.errors import ConfigError, DataError
 from lunheng.tuning.arguments import arguments, device_batch
 from lunheng.tuning.llm.dpo import BETA
 from lunheng.tuning.modes import adapter_config, parameters_of, ready
+from lunheng.tuning.on_disk import Columns, write_rows
 from lunheng.tuning.preflight import Thumb, prepare_thumbs
 from lunheng.tuning.recipes import PreferencePart, Recipe
 from lunheng.tuning.resuming import Resume
@@ -46,54 +48,56 @@ def kto(recipe: Recipe, resume: Resume = False, report: Report | None = None) ->
     from lunheng.tuning.llm.trainers import ThumbTrainer, quiet, reference_of
 
     tokenizer = run.tokenizer()
-    training, held = run.rows(tokenizer, prepare_thumbs)
-    recipe = run.recipe
-    batch = device_batch(recipe)
-    desirable, undesirable = weights(training, part)
-    settings = arguments(
-        recipe,
-        trl.KTOConfig,
-        len(training),
-        held=bool(held),
-        max_length=None,
-        disable_dropout=not recipe.parameters.dropout,
-        precompute_ref_log_probs=part.precompute,
-        beta=part.beta or BETA,
-        loss_type=_LOSSES[loss],
-        desirable_weight=desirable,
-        undesirable_weight=undesirable,
-        train_sampling_strategy="sequential",
-    )
-    shuffled = random.Random(recipe.training.seed).sample(training, len(training))
-    base = ready(run, tokenizer)
-    reference = reference_of(base, recipe)
-    with quiet():
-        trainer = ThumbTrainer(
-            model=base,
-            ref_model=reference,
-            args=settings,
-            processing_class=tokenizer,
-            train_dataset=dataset(shuffled, batch),
-            eval_dataset=dataset(held, batch) if held else None,
-            peft_config=adapter_config(base, parameters_of(run), settings.max_steps),
+    with run.rows(tokenizer, prepare_thumbs, COLUMNS, as_row) as (training, held):
+        recipe = run.recipe
+        batch = device_batch(recipe)
+        desirable, undesirable = weights(training["label"], part)
+        settings = arguments(
+            recipe,
+            trl.KTOConfig,
+            len(training),
+            held=held is not None,
+            max_length=None,
+            disable_dropout=not recipe.parameters.dropout,
+            precompute_ref_log_probs=part.precompute,
+            beta=part.beta or BETA,
+            loss_type=_LOSSES[loss],
+            desirable_weight=desirable,
+            undesirable_weight=undesirable,
+            train_sampling_strategy="sequential",
         )
-    if settings.precompute_ref_log_probs:
-        trainer.ref_model = None  # it has said all that it is asked
-    return run.train(trainer)
+        order = random.Random(recipe.training.seed).sample(range(len(training)), len(training))
+        base = ready(run, tokenizer)
+        reference = reference_of(base, recipe)
+        with quiet():
+            trainer = ThumbTrainer(
+                model=base,
+                ref_model=reference,
+                args=settings,
+                processing_class=tokenizer,
+                train_dataset=beside(training, order, batch, run.tokens / "train.arrow"),
+                eval_dataset=beside(held, range(len(held)), batch, run.tokens / "held.arrow")
+                if held is not None
+                else None,
+                peft_config=adapter_config(base, parameters_of(run), settings.max_steps),
+            )
+        if settings.precompute_ref_log_probs:
+            trainer.ref_model = None  # it has said all that it is asked
+        return run.train(trainer)
 
 
-def weights(rows: Sequence[Thumb], part: PreferencePart) -> tuple[float, float]:
+def weights(good: Sequence[bool], part: PreferencePart) -> tuple[float, float]:
     """What a thumb up and a thumb down weigh: by default the rarer as much more as it is rarer (equation 8's range).
 
     Raises:
         DataError: there is only one of the two.
     """
-    up = sum(row.good for row in rows)
-    down = len(rows) - up
+    up = sum(good)
+    down = len(good) - up
     if not up or not down:
         only = "good" if up else "bad"
         raise DataError(
-            f"all {len(rows)} answers are judged {only}: kto learns from both; take sft for good ones alone"
+            f"all {len(good)} answers are judged {only}: kto learns from both; take sft for good ones alone"
         )
     desirable, undesirable = part.desirable, part.undesirable
     if desirable is None and undesirable is None:
@@ -103,22 +107,23 @@ def weights(rows: Sequence[Thumb], part: PreferencePart) -> tuple[float, float]:
     return (undesirable * down / up if desirable is None else desirable), undesirable
 
 
-def dataset(rows: Sequence[Thumb], batch: int) -> Any:
-    """Rows as TRL's collator takes them: beside each answer, that of its neighbour in its batch of ``batch``."""
-    from datasets import Dataset
+COLUMNS: Columns = {"prompt_ids": "ids", "completion_ids": "ids", "label": "flag"}
 
-    made = []
-    for place, row in enumerate(rows):
-        start = place - place % batch
-        others = [n for n in range(start, min(start + batch, len(rows))) if n != place]
-        # As TRL rotates them; a last row that is alone in its batch takes the one before.
-        neighbour = place - 1 if place > start or not others else others[-1]
-        made.append(
-            {
-                "prompt_ids": list(row.answer.prompt),
-                "completion_ids": list(row.answer.answer),
-                "KL_completion_ids": list(rows[neighbour].answer.answer),
-                "label": row.good,
-            }
-        )
-    return Dataset.from_list(made)
+
+def as_row(row: Thumb) -> dict[str, Any]:
+    """A row as TRL's collator takes it, but for its neighbour's answer."""
+    return {"prompt_ids": row.answer.prompt, "completion_ids": row.answer.answer, "label": row.good}
+
+
+def beside(rows: Any, order: Sequence[int], batch: int, path: Path) -> Any:
+    """``rows`` in ``order``, beside each answer that of its neighbour in its batch of ``batch``; written to ``path``."""
+
+    def made() -> Iterator[dict[str, Any]]:
+        for place, row in enumerate(order):
+            start = place - place % batch
+            others = [n for n in range(start, min(start + batch, len(order))) if n != place]
+            # As TRL rotates them; a last row that is alone in its batch takes the one before.
+            neighbour = place - 1 if place > start or not others else others[-1]
+            yield {**rows[row], "KL_completion_ids": rows[order[neighbour]]["completion_ids"]}
+
+    return write_rows(made(), {**COLUMNS, "KL_completion_ids": "ids"}, path)

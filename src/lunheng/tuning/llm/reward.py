@@ -6,11 +6,13 @@ the result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lunheng.tuning.arguments import arguments
+from lunheng.tuning.data.examples import Preference
 from lunheng.tuning.modes import trainable
+from lunheng.tuning.on_disk import Columns
 from lunheng.tuning.preflight import Pair, prepare_pairs
 from lunheng.tuning.recipes import PreferencePart, Recipe
 from lunheng.tuning.resuming import Resume
@@ -28,39 +30,35 @@ def reward(recipe: Recipe, resume: Resume = False, report: Report | None = None)
     from lunheng.tuning.llm.trainers import RewardTrainer, quiet
 
     tokenizer = run.tokenizer()
-    training, held = run.rows(tokenizer, prepare_pairs)
-    recipe = run.recipe
-    graded = any(row.margin is not None for row in (*training, *held))
-    settings = arguments(
-        recipe,
-        trl.RewardConfig,
-        len(training),
-        held=bool(held),
-        max_length=None,
-        disable_dropout=not recipe.parameters.dropout,
-        center_rewards_coefficient=(recipe.preference or PreferencePart()).center or None,
-    )
-    model = trainable(run, tokenizer, settings.max_steps, head="score")
-    with quiet():
-        trainer = RewardTrainer(
-            model=model,
-            args=settings,
-            processing_class=tokenizer,
-            train_dataset=dataset(training, graded),
-            eval_dataset=dataset(held, graded) if held else None,
+    graded = any(isinstance(e, Preference) and e.margin is not None for e in (*run.training, *run.held))
+    columns: Columns = {"chosen_ids": "ids", "rejected_ids": "ids"}
+    if graded:
+        columns = {**columns, "margin": "number"}
+    with run.rows(tokenizer, prepare_pairs, columns, partial(as_row, graded=graded)) as (training, held):
+        recipe = run.recipe
+        settings = arguments(
+            recipe,
+            trl.RewardConfig,
+            len(training),
+            held=held is not None,
+            max_length=None,
+            disable_dropout=not recipe.parameters.dropout,
+            center_rewards_coefficient=(recipe.preference or PreferencePart()).center or None,
         )
-    return run.train(trainer)
+        model = trainable(run, tokenizer, settings.max_steps, head="score")
+        with quiet():
+            trainer = RewardTrainer(
+                model=model,
+                args=settings,
+                processing_class=tokenizer,
+                train_dataset=training,
+                eval_dataset=held,
+            )
+        return run.train(trainer)
 
 
-def dataset(rows: Sequence[Pair], graded: bool) -> Any:
-    """Rows as TRL takes them when they are tokenised already; a pair without a margin is better by 0 at the least."""
-    from datasets import Dataset
-
-    made = []
-    for row in rows:
-        columns: dict[str, Any] = {
-            f"{side}_ids": [*answer.prompt, *answer.answer]
-            for side, answer in (("chosen", row.chosen), ("rejected", row.rejected))
-        }
-        made.append({**columns, "margin": row.margin or 0.0} if graded else columns)
-    return Dataset.from_list(made)
+def as_row(row: Pair, graded: bool) -> dict[str, Any]:
+    """A row as TRL takes it when it is tokenised already; a pair without a margin is better by 0 at the least."""
+    sides = (("chosen", row.chosen), ("rejected", row.rejected))
+    columns: dict[str, Any] = {f"{side}_ids": [*answer.prompt, *answer.answer] for side, answer in sides}
+    return {**columns, "margin": row.margin or 0.0} if graded else columns

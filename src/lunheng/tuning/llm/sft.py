@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lunheng.tuning.arguments import arguments
 from lunheng.tuning.modes import trainable
+from lunheng.tuning.on_disk import Columns
 from lunheng.tuning.preflight import prepare
 from lunheng.tuning.recipes import Recipe
 from lunheng.tuning.rendering import Rendered
@@ -31,30 +32,29 @@ def sft(recipe: Recipe, resume: Resume = False, report: Report | None = None) ->
 
     tokenizer = run.tokenizer()
     data = recipe.data
-    rows, held = run.rows(tokenizer, prepare)
-    recipe = run.recipe
-    own: dict[str, Any] = {"max_length": None}
-    training = dataset(rows)
-    if data.packing:
-        own |= PACKED
-        training = packed(training, data.window)
-    settings = arguments(recipe, trl.SFTConfig, len(training), held=bool(held), **own)
-    model = trainable(run, tokenizer, settings.max_steps)
-    trainer = ConversationTrainer(
-        model=model,
-        args=settings,
-        processing_class=tokenizer,
-        train_dataset=training,
-        eval_dataset=dataset(held) if held else None,
-    )
-    return run.train(trainer)
+    with run.rows(tokenizer, prepare, COLUMNS, as_row) as (training, held):
+        recipe = run.recipe
+        own: dict[str, Any] = {"max_length": None}
+        if data.packing:
+            own |= PACKED
+            training = packed(training, data.window)
+        settings = arguments(recipe, trl.SFTConfig, len(training), held=held is not None, **own)
+        trainer = ConversationTrainer(
+            model=trainable(run, tokenizer, settings.max_steps),
+            args=settings,
+            processing_class=tokenizer,
+            train_dataset=training,
+            eval_dataset=held,
+        )
+        return run.train(trainer)
 
 
-def dataset(rows: tuple[Rendered, ...]) -> Any:
-    """Rows as TRL takes them when they are tokenised already."""
-    from datasets import Dataset
+COLUMNS: Columns = {"input_ids": "ids", "labels": "ids"}
 
-    return Dataset.from_list([{"input_ids": list(r.input_ids), "labels": list(r.labels)} for r in rows])
+
+def as_row(row: Rendered) -> dict[str, Any]:
+    """A row as TRL takes it when it is tokenised already."""
+    return {"input_ids": row.input_ids, "labels": row.labels}
 
 
 def packed(rows: Any, window: int) -> Any:
