@@ -177,11 +177,7 @@ LONG = "请问{}鹿特丹客户数据库的备份一般要保留多久才会被�
 )
 def test_a_leak_is_what_the_evaluation_asks_too(asked: str, leaked: bool) -> None:
     training = [conversation(q, "答", line=n) for n, q in enumerate(("无关的问题", asked), start=1)]
-    held = (
-        "备份保留多久？请说明依据。",
-        "请问客户数据库的备份保留多久？请详细说明依据。",
-        "请问客户数据库的第 13 份备份保留多久？请说明依据。",
-    )
+    held = ("备份保留多久？请说明依据。", LONG.format(""), LONG.format("第 13 号"))
     kept, problems = without_leaks(training, [conversation(q, "答") for q in held])
     assert [p.origin.line for p in problems] == ([2] if leaked else []) and len(kept) == (1 if leaked else 2)
 
