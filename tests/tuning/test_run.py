@@ -108,6 +108,39 @@ def test_what_has_changed_is_not_resumed(tiny_model: str, data: Path, tmp_path: 
         train(made, resume=True)
 
 
+def test_another_base_of_the_same_name_is_not_resumed(tiny_model: str, data: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    from lunheng.tuning.made_of import digest_of
+
+    base = Path(shutil.copytree(tiny_model, tmp_path / "base"))
+    made = recipe(str(base), data, tmp_path / "out", **{"training.steps": 2})
+    begun = train(made).manifest
+    assert begun.models == {"base": digest_of(base)}
+    weights = load_file(base / "model.safetensors")
+    save_file({name: tensor + 1e-3 for name, tensor in weights.items()}, base / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ConfigError, match="its base is another than when it began"):
+        train(made, resume=True)
+    other = recipe(str(base), data, tmp_path / "other", **{"training.steps": 2})
+    assert train(other).manifest.id != begun.id, "the same recipe over another base is no repetition"
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    assert digest_of(base) == begun.models["base"]
+
+
+def test_a_large_file_is_told_by_a_sample(tmp_path: Path) -> None:
+    from lunheng.tuning.made_of import digest_of
+
+    large = tmp_path / "model.safetensors"
+    large.write_bytes(bytes(40_000_000))
+    first = digest_of(tmp_path)
+    large.write_bytes(bytes(39_999_999) + b"1")
+    assert digest_of(tmp_path) != first, "its end is in the sample"
+    large.write_bytes(bytes(40_000_001))
+    assert digest_of(tmp_path) != first, "and so is its size"
+
+
 def test_any_checkpoint_is_resumed_from(tiny_model: str, data: Path, tmp_path: Path) -> None:
     changes = {"training.steps": 8, "training.save_steps": 2, "training.keep": 4}
     whole = train(recipe(tiny_model, data, tmp_path / "out", **changes))

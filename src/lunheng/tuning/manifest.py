@@ -31,7 +31,7 @@ class Manifest:
     """What a run is made of and what came of it."""
 
     id: str
-    """Twelve hexadecimal digits of the recipe, the data and the base: runs of one id are repetitions."""
+    """Twelve hexadecimal digits of the recipe, the data, and the models' content: runs of one id are repetitions."""
     method: str
     mode: str
     base: str
@@ -42,6 +42,8 @@ class Manifest:
     data: Mapping[str, str]
     """SHA-256 of the training set, and of the evaluation set where there is one."""
     seed: int
+    models: Mapping[str, str] = field(default_factory=dict)
+    """Digests of what else it stands on, as of ``made_of``: the base, a reward model, a teacher, a general set."""
     status: Status = "running"
     started: str = ""
     """UTC, ISO 8601."""

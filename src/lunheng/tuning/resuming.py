@@ -55,6 +55,13 @@ def checkpoint_of(output: Path, manifest: Manifest, resume: Resume) -> Path | No
     earlier = read_manifest(output)
     if dict(earlier.data) != dict(manifest.data):
         raise ConfigError(f"{output}: its data has changed since it began; resuming would mix two sets: start anew")
+    # A run of before this was noted has no digests, and nothing is held against it.
+    others = [name for name, digest in earlier.models.items() if manifest.models.get(name) != digest]
+    if others:
+        raise ConfigError(
+            f"{output}: its {', '.join(others)} is another than when it began, and the curve would not be the same; put "
+            "back what was there, or start anew in another output"
+        )
     begun, wanted = _fixed(earlier.recipe), _fixed(manifest.recipe)
     changed = [key for key in manifest.recipe if begun.get(key) != wanted.get(key)]
     if changed:

@@ -24,6 +24,7 @@ from lunheng.tuning.bases import base_folder, hub_offline
 from lunheng.tuning.curves import CURVES, draw_curves
 from lunheng.tuning.data.examples import Example, Problem
 from lunheng.tuning.data.loading import write_quarantine
+from lunheng.tuning.made_of import made_of
 from lunheng.tuning.manifest import (
     Manifest,
     lineage_of,
@@ -362,8 +363,9 @@ def _leak_warnings(problems: Sequence[Problem]) -> list[str]:
 
 def _manifest(recipe: Recipe, base: str, digests: Mapping[str, str], threads: int) -> Manifest:
     plain = as_plain(recipe)
-    made_of = {key: value for key, value in plain.items() if key != "output"}
-    text = json.dumps([made_of, dict(digests)], sort_keys=True, default=str)
+    fixed = {key: value for key, value in plain.items() if key != "output"}
+    models = made_of(recipe, base)
+    text = json.dumps([fixed, dict(digests), models], sort_keys=True, default=str)
     return Manifest(
         id=hashlib.blake2b(text.encode(), digest_size=6).hexdigest(),
         method=recipe.method,
@@ -372,6 +374,7 @@ def _manifest(recipe: Recipe, base: str, digests: Mapping[str, str], threads: in
         base_folder=base,
         recipe=plain,
         data=digests,
+        models=models,
         seed=recipe.training.seed,
         started=now(),
         versions=versions(),
