@@ -17,6 +17,7 @@ from lunheng.tuning.callbacks import read_log
 from lunheng.tuning.llm.policy import encoded
 from lunheng.tuning.methods import train
 from lunheng.tuning.recipes import Recipe, make_recipe
+from lunheng.tuning.resuming import At
 from lunheng.tuning.run import Run
 
 METHODS = ["ppo", "grpo", "rloo"]
@@ -286,3 +287,26 @@ def test_a_real_model_learns_what_pays(real_model: str, tmp_path: Path, monkeypa
     rewards = curve(trained.output, "reward")
     assert sum(rewards[-2:]) > sum(rewards[:2]), rewards
     assert trained.manifest.metrics["reward"] > trained.manifest.before["reward"] + 0.05
+
+
+@pytest.mark.parametrize(("method", "mode"), [("grpo", "adalora"), ("rloo", "qadalora"), ("grpo", "pissa")])
+def test_modes_that_bear_no_second_adapter(policy: str, data: Path, tmp_path: Path, method: str, mode: str) -> None:
+    """AdaLoRA allows one adapter and PiSSA changes the base: the reference is the base as it was, and 0 away at first."""
+    import json
+
+    # Every mode at a rate at which eight steps move it.
+    changes = {"parameters.mode": mode, "parameters.rank": 4, "training.learning_rate": 0.03, "training.batch": 8}
+    made = recipe(method, policy, data, tmp_path / "out", **changes)
+    trained = train(made)
+    away = curve(trained.output, "kl")
+    assert away[0] == pytest.approx(0, abs=1e-5) and max(map(abs, away[1:])) > 3e-5
+    config = json.loads((trained.model / "adapter_config.json").read_text())
+    if mode == "pissa":
+        assert config["init_lora_weights"] is True and config["r"] == 8
+    else:
+        ranks = [sum(kept) for kept in config["rank_pattern"].values()]
+        assert len(ranks) == 14 and sum(ranks) == 4 * 14 < 6 * 14
+    assert not (trained.model / "ref").exists()
+    losses = curve(trained.output, "loss")
+    train(made, resume=At(4))
+    assert curve(trained.output, "loss") == losses and len(losses) == 8

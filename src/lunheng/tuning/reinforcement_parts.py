@@ -105,11 +105,6 @@ def check_reward(recipe: Recipe, reward: RewardPart | None) -> None:
         raise ValueError(f"reward.samples: {recipe.method} compares the completions of one prompt; take 2 or more")
     if recipe.method == "ppo" and recipe.parallel.world > 1:
         raise ValueError("parallel.devices: ppo runs in one process; take rloo or grpo, which run on many devices")
-    if recipe.method != "ppo" and recipe.parameters.mode in ("adalora", "qadalora"):
-        raise ValueError(
-            f"parameters.mode: {recipe.method} keeps a second adapter as the reference, which AdaLoRA does not allow; "
-            "take lora or qlora, or the method ppo"
-        )
     if recipe.parameters.dropout:
         raise ValueError(
             f"parameters.dropout: {recipe.method} compares probabilities before and after a step, and dropout would be "

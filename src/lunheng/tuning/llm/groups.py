@@ -6,6 +6,7 @@ run keeps, and the reference that the parameter mode calls for.
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,7 @@ from lunheng.errors import DataError
 from lunheng.tuning.arguments import arguments
 from lunheng.tuning.llm.judge import Part
 from lunheng.tuning.llm.policy import Task, encoded, make_task, measure_greedily
-from lunheng.tuning.llm.reference import is_base_when_off
-from lunheng.tuning.modes import trainable
+from lunheng.tuning.modes import CHANGES_BASE, adapter_config, parameters_of, ready
 from lunheng.tuning.recipes import Recipe
 from lunheng.tuning.resuming import Resume
 from lunheng.tuning.run import Trained, begin
@@ -60,35 +60,28 @@ def train_by_groups(
         disable_dropout=True,
         include_num_input_tokens_seen="no",  # TRL counts them, completions included
     )
-    model = trainable(run, tokenizer, settings.max_steps)
-    off = is_base_when_off(model)
+    base = ready(run, tokenizer)
+    reference = copy.deepcopy(base).eval().requires_grad_(False) if recipe.parameters.mode in CHANGES_BASE else None
     trainer = trainer_class(
-        model=model,
+        model=base,
         reward_funcs=[_reward(part, task) for part in task.judge.parts],
         args=settings,
         processing_class=tokenizer,
         train_dataset=_rows(len(task.prompts)),
         eval_dataset=_rows(len(task.held)) if task.held else None,
+        # Put on by TRL, an adapter that is off is the reference; one that is there already gets a second beside it.
+        peft_config=adapter_config(base, parameters_of(run), settings.max_steps),
     )
+    if reference is not None and reward.kl:
+        from trl.trainer.utils import add_fused_lm_head
+
+        add_fused_lm_head(reference, temperature=settings.temperature)
+        trainer.ref_model = trainer.accelerator.prepare_model(reference, evaluation_mode=True)
     trainer._tokenize_prompts = functools.partial(_prompt_ids, [encoded(tokenizer, p) for p in task.prompts])
-    _settle_reference(model, off)
     _keep_order(trainer, reward.samples)
     _log_by_our_names(trainer)
     measure_greedily(trainer, tokenizer, task)
     return run.train(trainer, bounded=False)
-
-
-def _settle_reference(model: Any, off: bool | None) -> None:
-    """TRL puts the adapter as it was beside the one that is trained, and where it is there takes it for the reference.
-
-    Where the base without an adapter is the same, it only takes memory; where not, it is no result to be saved.
-    """
-    if "ref" not in getattr(model, "peft_config", {}):
-        return
-    if off:
-        model.delete_adapter("ref")
-    else:
-        model.save_pretrained = functools.partial(model.save_pretrained, selected_adapters=["default"])
 
 
 _NAMES = {

@@ -1,4 +1,4 @@
-"""What a policy must not stray from: the model as it was before the first step. Called by ``groups`` and ``ppo``."""
+"""What a policy must not stray from: the model as it was before the first step. Called by ``ppo``."""
 
 from __future__ import annotations
 
