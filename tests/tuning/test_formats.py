@@ -176,6 +176,7 @@ def test_arguments_of_calls_are_objects_and_ids_are_kept(arguments: object) -> N
     said = [turn.as_message() for turn in example.turns]
     function = {"name": "weather", "arguments": {"city": "杭州"}}
     assert said[1]["tool_calls"] == [{"type": "function", "id": "c1", "function": function}]
+    assert '{"city": "杭州"}' in text_of(example)
     assert said[2] == {"role": "tool", "content": "晴", "tool_call_id": "c1", "name": "weather"}
 
 
@@ -218,6 +219,11 @@ def weighed(*weights: object) -> Any:
 
 def test_a_turn_of_weight_0_is_not_learnt() -> None:
     assert [turn.learnt for turn in weighed(0, 1, None).turns if turn.role == "assistant"] == [False, True, True]
+    judged = {
+        "messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A", "weight": 0}],
+        "label": 1,
+    }
+    assert isinstance(to_example(HERE, judged), Problem)
     assert weighed(0).kind == "no answer" and weighed(0.5).kind == "wrong value"
 
 

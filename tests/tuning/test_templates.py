@@ -15,9 +15,10 @@ import pytest
 pytest.importorskip("trl", reason="needs the extra 'tune'")
 
 from lunheng.errors import DataError
-from lunheng.tuning.data.examples import Conversation, Origin, Turn
+from lunheng.tuning.data.examples import Conversation, Origin, Preference, Prompt, Turn
+from lunheng.tuning.llm.policy import encoded
 from lunheng.tuning.messages import text_of_turns
-from lunheng.tuning.preflight import prepare
+from lunheng.tuning.preflight import prepare, prepare_pairs
 from lunheng.tuning.rendering import IGNORED, Rendered, render, render_answer
 
 FOLDER = Path(importlib.util.find_spec("trl").origin or "").parent / "chat_templates"  # type: ignore[union-attr]
@@ -204,4 +205,15 @@ def test_a_conversation_of_two_rows_is_one_example(words: Any) -> None:
     made = prepare(words, [Conversation(HERE, DIALOGUES["multi"])], 512, "refuse")
     assert (len(made.rows), made.examples, made.problems) == (2, 1, ())
     cut = prepare(words, [Conversation(HERE, DIALOGUES["multi"])], made.rows[0].length, "drop")
-    assert cut.rows == made.rows[:1] and [p.kind for p in cut.problems] == ["too long"]
+    assert cut.rows == made.rows[:1] and [(p.kind, p.fatal) for p in cut.problems] == [("too long", False)]
+
+
+def test_tools_reach_prompts_and_pairs(words: Any) -> None:
+    words.chat_template = (FOLDER / "qwen2_5.jinja").read_text(encoding="utf-8")
+    prompt, (call, *_) = DIALOGUES["tool"][:1], DIALOGUES["tool"][1:]
+    asked = words.decode(encoded(words, Prompt(HERE, prompt, tools=TOOLS)))
+    assert "查天气 Looks the weather up" in asked and asked.endswith("<|im_start|>assistant\n")
+    pair = Preference(HERE, prompt, (call,), (Turn("assistant", "不知道。"),), tools=TOOLS)
+    (row,) = prepare_pairs(words, [pair], 512, "refuse").rows
+    assert words.decode(row.chosen.prompt) == asked == words.decode(row.rejected.prompt)
+    assert words.decode(row.chosen.answer).count('"arguments": {"city": "北京"}') == 1

@@ -107,8 +107,11 @@ def prepare(
         made = _rendered(problems, example.origin, render, tokenizer, example.origin, example.turns, example.tools)
         if made is None:
             continue
-        kept = [row for row in (_cut(tokenizer, problems, row, window, too_long) for row in made) if row is not None]
+        found: list[Problem] = []
+        kept = [row for row in (_cut(tokenizer, found, row, window, too_long) for row in made) if row is not None]
         rows += kept
+        # A line of which some turns are learnt is of use.
+        problems += [dataclasses.replace(p, fatal=p.fatal and not kept) for p in found]
         count += bool(kept)
         if not made:
             problems.append(_nothing_learnt(example.origin))

@@ -216,9 +216,12 @@ def _tokens(tokenizer: ChatTokenizer, text: str, starts: Sequence[int]) -> tuple
         some, there = _encoded(tokenizer, text[a:b])
         apart += some
         places += [(a + start, a + end) for start, end in there]
-    ids, joined = _encoded(tokenizer, text)
+    said = tokenizer.decode(apart)
+    if said == text:
+        return apart, places
     # Some tokenizers put a space before every text: then the pieces are not what the whole says.
-    return (apart, places) if tokenizer.decode(apart) == tokenizer.decode(ids) else (ids, joined)
+    ids, joined = _encoded(tokenizer, text)
+    return (apart, places) if said == tokenizer.decode(ids) else (ids, joined)
 
 
 def _encoded(tokenizer: ChatTokenizer, text: str) -> tuple[list[int], list[tuple[int, int]]]:

@@ -5,6 +5,7 @@ Called by ``formats`` (which makes them), ``check``, ``split`` and the trainers.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -41,6 +42,12 @@ class Turn:
     """Who speaks, where that is said; of a tool's turn: the tool."""
     learnt: bool = True
     """Whether a turn of the assistant counts in the loss (OpenAI's weight)."""
+
+    @property
+    def text(self) -> str:
+        """Everything that it says, its calls included."""
+        calls = (json.dumps(call.get("function", call), ensure_ascii=False, default=str) for call in self.tool_calls)
+        return "\n".join(part for part in (self.content, *calls) if part)
 
     def as_message(self) -> dict[str, Any]:
         """The form that chat templates take."""
@@ -131,7 +138,7 @@ class Problem:
 
     origin: Origin
     kind: str
-    """One of ``check.PROBLEMS``."""
+    """What is wrong in two or three plain words: what problems are counted by."""
     message: str
     fatal: bool = True
     """The line is of no use and goes to quarantine; otherwise it is only reported."""
@@ -141,11 +148,11 @@ def text_of(example: Example) -> str:
     """Everything that an example says, for comparing, counting and looking through."""
     match example:
         case Conversation(turns=turns) | Prompt(turns=turns):
-            return "\n".join(t.content for t in turns)
+            return "\n".join(t.text for t in turns)
         case Preference(prompt=prompt, chosen=chosen, rejected=rejected):
-            return "\n".join(t.content for t in (*prompt, *chosen, *rejected))
+            return "\n".join(t.text for t in (*prompt, *chosen, *rejected))
         case Judged(prompt=prompt, completion=completion):
-            return "\n".join(t.content for t in (*prompt, *completion))
+            return "\n".join(t.text for t in (*prompt, *completion))
         case RawText(text=text):
             return text
         case Triple(query=query, positive=positive, negatives=negatives):

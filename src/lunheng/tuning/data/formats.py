@@ -139,6 +139,8 @@ def _preference(origin: Origin, record: Mapping[str, Any]) -> Preference:
     for name, turns in (("chosen", chosen), ("rejected", rejected)):
         if not any(t.content.strip() or t.tool_calls for t in turns):
             raise WrongRecordError("empty answer", f"{name} is empty")
+        if not all(t.learnt for t in turns):
+            raise WrongRecordError("no answer", f"{name} has the weight 0: there is nothing to learn")
     if chosen == rejected:
         raise WrongRecordError("same answers", "chosen and rejected are the same: nothing can be learnt from them")
     margin = record.get("margin")
@@ -156,6 +158,8 @@ def _judged(origin: Origin, record: Mapping[str, Any]) -> Judged:
     turns = _dialogue(record)
     if not turns or turns[-1].role != "assistant":
         raise WrongRecordError("no answer", "does not end with a turn of the assistant: there is nothing to judge")
+    if not turns[-1].learnt:
+        raise WrongRecordError("no answer", "its last turn has the weight 0: there is nothing to judge")
     return Judged(origin, turns[:-1], turns[-1:], _truth(label), _group(record), tools_of(record))
 
 
