@@ -7,6 +7,7 @@ No language model: the embedder is the real one.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import re
@@ -28,6 +29,7 @@ from lunheng.cli.main import app
 from lunheng.config import CONFIG_NAME, EndpointSettings, Settings
 from lunheng.errors import LunhengError
 from lunheng.models.embedders import onnx
+from lunheng.tuning import recipes
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -179,6 +181,42 @@ def test_settings_page_names_every_key_with_its_default(language: str) -> None:
             assert f"| `{key}` | `{default}` |" in rows, f"{title}.{key} = {default}"
         named = re.findall(r"^\| `(\w+)` \|", rows, re.M)
         assert set(named) == set(model.model_fields), title
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_recipe_page_names_every_key_with_its_default(language: str) -> None:
+    text = (DOCS / "reference" / f"recipe{language}.md").read_text(encoding="utf-8")
+    itself = "配方本身" if language else "The recipe itself"
+    parts = {
+        itself: recipes.Recipe,
+        "[model]": recipes.ModelPart,
+        "[data]": recipes.DataPart,
+        "[data.train]": recipes.SourcePart,
+        "[parameters]": recipes.ParameterPart,
+        "[training]": recipes.TrainingPart,
+        "[preference]": recipes.PreferencePart,
+        "[reward]": recipes.RewardPart,
+        "[ppo]": recipes.ProximalPart,
+        "[parallel]": recipes.ParallelPart,
+        "[embedding]": recipes.EmbeddingPart,
+        "[reranking]": recipes.RerankingPart,
+    }
+    assert re.findall(r"^## (.+)$", text, re.M) == list(parts)
+    for title, part in parts.items():
+        rows = section(text, f"## {title}")
+        fields = dataclasses.fields(part)
+        assert re.findall(r"^\| `(\w+)` \|", rows, re.M) == [field.name for field in fields], title
+        for field in fields:
+            if field.default_factory is not dataclasses.MISSING:
+                default = as_toml(field.default_factory())
+            elif field.default is dataclasses.MISSING:
+                default = "required"
+            else:
+                default = "see below" if dataclasses.is_dataclass(field.default) else as_toml(field.default)
+            assert f"| `{field.name}` | `{default}` |" in rows, f"{title} {field.name} = {default}"
+    assert set(recipes.Recipe.__dataclass_fields__) - {"method", "output"} == {
+        title.strip("[]") for title in parts if title.startswith("[") and "." not in title
+    }
 
 
 def leaves(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
