@@ -398,3 +398,20 @@ def test_tune_check_names_bad_lines(tmp_path: Path) -> None:
     assert "data.jsonl:2" in run(*options, code=1)
     data.write_text(json.dumps(rows[0]), encoding="utf-8")
     assert "nothing to complain of" in run("tune", "check", str(data))
+
+
+def test_progress_in_lines_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lunheng.cli import common
+
+    now = 0.0
+    monkeypatch.setattr(common.time, "monotonic", lambda: now)
+    for quiet in (False, True):
+        with common.bar("训练 sft", quiet) as advance:
+            for second in range(26):
+                now += 1.0
+                advance(second + 1, 26, "loss 1.5 [bold]")
+    said = capsys.readouterr()
+    assert said.err.splitlines() == ["训练 sft: 10/26, loss 1.5 [bold]", "训练 sft: 20/26, loss 1.5 [bold]"]
+    assert not said.out

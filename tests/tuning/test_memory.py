@@ -93,7 +93,8 @@ def test_what_is_left_open_is_chosen() -> None:
     config = architecture(MODEL)
     asked = recipe(training={"batch": 8})
     found, roomy = settle(asked, config, CPU)
-    assert choices(found) == {"device_batch": 4, "checkpointing": False, "precision": "float32"}
+    chosen = {"device_batch": 4, "checkpointing": False, "precision": "float32", "optimiser": "adamw"}
+    assert choices(found) == chosen
     assert with_choices(asked, choices(found)) == found and roomy.fits
     tight = dataclasses.replace(CPU, available=round(estimate(asked, config, CPU, batch=1).total / 0.94))
     assert settle(asked, config, tight)[1].batch == 1
@@ -236,4 +237,30 @@ def test_within_a_fifth_of_the_measured_peak(tmp_path: Path, mode: str) -> None:
     assert done.returncode == 0, done.stderr
     peak, expected, settled = json.loads(done.stdout.splitlines()[-1])
     assert expected == pytest.approx(peak, rel=0.2), (expected / 2**20, peak / 2**20)
-    assert settled == {"device_batch": 2, "checkpointing": False, "precision": "float32"}
+    assert settled == {"device_batch": 2, "checkpointing": False, "precision": "float32", "optimiser": "adamw"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "optimiser", "cuda", "taken"),
+    [
+        ("qlora", "auto", True, "paged_adamw_8bit"),
+        ("qadalora", "auto", True, "paged_adamw_8bit"),
+        ("lora", "auto", True, "adamw"),
+        ("qlora", "auto", False, "adamw"),
+        ("qlora", "adamw", True, "adamw"),
+    ],
+)
+def test_the_optimiser_of_four_bits_is_paged_on_cuda(
+    mode: str, optimiser: str, cuda: bool, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from lunheng.tuning.arguments import arguments
+
+    asked = recipe(parameters={"mode": mode}, training={"optimiser": optimiser, "steps": 8})
+    settled, _ = settle(asked, architecture(MODEL), gpus(1, 80) if cuda else CPU)
+    assert settled.training.optimiser == taken
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    given: dict[str, Any] = {}
+    arguments(asked, given.update, 8, held=False)
+    assert given["optim"] == {"adamw": "adamw_torch"}.get(taken, taken) and given["use_cpu"] is not cuda

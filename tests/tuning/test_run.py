@@ -17,7 +17,7 @@ pytest.importorskip("trl", reason="needs the extra 'tune'")
 
 from lunheng.errors import ConfigError, DataError, TrainingError
 from lunheng.testing.tiny_model import write_jsonl
-from lunheng.tuning.callbacks import Divergence, read_log
+from lunheng.tuning.callbacks import Divergence, Progress, read_log
 from lunheng.tuning.manifest import read_manifest
 from lunheng.tuning.methods import train
 from lunheng.tuning.planning.disk import Written
@@ -161,6 +161,28 @@ def test_any_checkpoint_is_resumed_from(tiny_model: str, data: Path, tmp_path: P
     assert losses(whole.output) == curve[: len(losses(whole.output))] and len(losses(whole.output)) < 8
     again = train(recipe(tiny_model, data, tmp_path / "out", **changes), resume=True)
     assert losses(whole.output) == curve and again.manifest.metrics == whole.manifest.metrics
+
+
+def test_the_rate_of_a_warm_up_stable_decay_schedule(tiny_model: str, data: Path, tmp_path: Path) -> None:
+    changes = {"training.schedule": "wsd", "training.steps": 10, "training.warmup_share": 0.2}
+    trained = train(recipe(tiny_model, data, tmp_path / "out", **changes))
+    rates = [e["learning_rate"] / 3e-3 for e in read_log(trained.output / "log.jsonl") if "learning_rate" in e]
+    assert len(rates) == 10 and rates[0] < rates[1] < 1, "it warms up"
+    assert rates[2:8] == pytest.approx([1.0] * 6), "stands"
+    assert 1 >= rates[8] > rates[9] < 0.6, "and falls over the last fifth"
+
+
+def test_speed_is_that_of_the_steps_taken_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    class State:
+        global_step, max_steps, num_input_tokens_seen = 1000, 2000, 0
+
+    said: list[str] = []
+    watch, now = Progress(lambda step, steps, text: said.append(text)), iter([100.0, 110.0])
+    monkeypatch.setattr("lunheng.tuning.callbacks.time.monotonic", lambda: next(now))
+    watch.on_train_begin(None, State(), None)  # a run that goes on at step 1000
+    State.global_step = 1020
+    watch.on_log(None, State(), None, {"loss": 1.0})
+    assert said == ["loss 1, 2.00 steps/s"]
 
 
 def test_it_computes_in_the_threads_that_the_probe_says(

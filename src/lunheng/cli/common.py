@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +45,8 @@ Llm = Annotated[
     typer.Option("--llm", help="The language model: a name of `lunheng models list`, a GGUF file, a model's folder."),
 ]
 DEFAULT_FOLDER = Path("kb")
+LINE_SECONDS = 10.0
+"""Between two lines of progress, where standard error is no terminal."""
 REFUSED = 3
 """Exit code of a promotion that was asked for and refused."""
 SMALL_LLM = "qwen2.5-coder-0.5b-instruct"
@@ -191,7 +194,13 @@ def undone_by(base: KnowledgeBase, task: str) -> str:
 
 @contextmanager
 def bar(label: str, quiet: bool) -> Iterator[Any]:
-    """A progress bar with an estimate of the time left, on standard error; gives ``advance(done, total, text)``."""
+    """A progress bar with an estimate of the time left, on standard error; gives ``advance(done, total, text)``.
+
+    Where that is no terminal (a log, a job of a scheduler) it is a plain line, each ``LINE_SECONDS`` at the most.
+    """
+    if quiet or not err.is_terminal:
+        yield _said_in_lines(label) if not quiet else _nothing
+        return
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -200,13 +209,30 @@ def bar(label: str, quiet: bool) -> Iterator[Any]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[text]}"),
     )
-    with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
+    with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task(label, total=None, text="")
 
         def advance(done: int, total: int, text: str = "") -> None:
             progress.update(task, completed=done, total=total, text=text)
 
         yield advance
+
+
+def _said_in_lines(label: str) -> Callable[..., None]:
+    """An ``advance`` that prints."""
+    last = time.monotonic()
+
+    def advance(done: int, total: int, text: str = "") -> None:
+        nonlocal last
+        if time.monotonic() - last >= LINE_SECONDS:
+            last = time.monotonic()
+            err.print(f"{label}: {done}/{total}{', ' if text else ''}{text}", markup=False)
+
+    return advance
+
+
+def _nothing(done: int, total: int, text: str = "") -> None:
+    """An ``advance`` that says nothing."""
 
 
 def show_ingest(report: IngestReport, as_json: bool) -> None:

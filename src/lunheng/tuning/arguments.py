@@ -5,13 +5,14 @@ Called by every trainer; what only one method knows it passes by name.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from lunheng.errors import ConfigError
-from lunheng.tuning.recipes import Recipe
+from lunheng.tuning.recipes import FOUR_BIT, Recipe
 
 CHECKPOINTS = "checkpoints"
 _OPTIMISERS = {
@@ -45,6 +46,18 @@ def learning_rate(recipe: Recipe) -> float:
     mode = recipe.parameters.mode
     rate = 2e-5 if mode == "full" else _TOUCHING_FEW.get(mode, 2e-4)
     return rate if recipe.method in ("clm", "sft", "embed", "rerank") else rate / 10
+
+
+def with_optimiser(recipe: Recipe, device: str) -> Recipe:
+    """The recipe with the optimiser that it leaves open.
+
+    Over a base in 4 bits it is QLoRA's, whose states move to RAM where a long batch needs the GPU's memory.
+    """
+    if recipe.training.optimiser != "auto":
+        return recipe
+    paged = device == "cuda" and recipe.parameters.mode in FOUR_BIT
+    chosen: Literal["adamw", "paged_adamw_8bit"] = "paged_adamw_8bit" if paged else "adamw"
+    return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, optimiser=chosen))
 
 
 def device_batch(recipe: Recipe) -> int:
@@ -91,10 +104,10 @@ def arguments(
     """
     import torch
 
-    training = recipe.training
+    cuda = torch.cuda.is_available()
+    training = with_optimiser(recipe, "cuda" if cuda else "cpu").training
     steps, share = steps_of(recipe, rows), device_batch(recipe)
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    cuda = torch.cuda.is_available()
     common: dict[str, Any] = {
         "output_dir": str(recipe.output / CHECKPOINTS),
         "max_steps": steps,

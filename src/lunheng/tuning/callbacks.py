@@ -58,10 +58,11 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         self._report = report
         self._loss = math.nan
         self._began = 0.0
-        self._tokens = 0
+        self._tokens = self._steps = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._began, self._tokens = time.monotonic(), state.num_input_tokens_seen
+        self._began = time.monotonic()
+        self._tokens, self._steps = state.num_input_tokens_seen, state.global_step
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if not state.max_steps:  # what is measured before the first step
@@ -69,7 +70,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         self._loss = (logs or {}).get("loss", self._loss)
         seconds = max(time.monotonic() - self._began, 1e-9)
         rate = (state.num_input_tokens_seen - self._tokens) / seconds
-        speed = f"{rate:,.0f} tokens/s" if rate else f"{(state.global_step) / seconds:.2f} steps/s"
+        speed = f"{rate:,.0f} tokens/s" if rate else f"{(state.global_step - self._steps) / seconds:.2f} steps/s"
         self._report(state.global_step, state.max_steps, f"loss {self._loss:.4g}, {speed}")
 
 

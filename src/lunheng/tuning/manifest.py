@@ -61,7 +61,8 @@ class Manifest:
     steps: int = 0
     seconds: float = 0.0
     settled: Mapping[str, Any] = field(default_factory=dict)
-    """What the recipe leaves open, as it was chosen by the memory estimate: device_batch, checkpointing, precision."""
+    """What the recipe leaves open, as it was chosen by the memory estimate: device_batch, checkpointing, precision,
+    optimiser."""
     estimate: Mapping[str, int] = field(default_factory=dict)
     """The bytes that were expected, part by part."""
     peak_bytes: int = 0

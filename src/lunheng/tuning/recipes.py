@@ -100,7 +100,8 @@ class TrainingPart:
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     clip: Annotated[float, Field(gt=0)] = 1.0
-    optimiser: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "adafactor"] = "adamw"
+    optimiser: Literal["auto", "adamw", "adamw_8bit", "paged_adamw_8bit", "adafactor"] = "auto"
+    """auto: paged_adamw_8bit over a base in 4 bits on a CUDA GPU (Dettmers et al. 2023), else adamw."""
     checkpointing: bool | None = None
     """Recompute activations to save memory; None: where the estimate does not fit without."""
     by_length: bool = True

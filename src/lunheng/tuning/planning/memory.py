@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lunheng.errors import OutOfMemoryPredictedError
+from lunheng.tuning.arguments import with_optimiser
 from lunheng.tuning.encoder_parts import EmbeddingPart
 from lunheng.tuning.modes import CHANGES_BASE
 from lunheng.tuning.planning.generation import generation_values
@@ -91,6 +92,7 @@ def estimate(
         batch: examples at a time; the recipe's, or 1.
         checkpointing: whether activations are recomputed; the recipe's, or not.
     """
+    recipe = with_optimiser(recipe, hardware.device)
     window = None if window is None else max(window, SHORTEST)
     if window is not None and window < recipe.data.window:
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, window=window))
@@ -217,13 +219,14 @@ def _has_reference(recipe: Recipe) -> bool:
 
 
 def settle(recipe: Recipe, config: Any, hardware: Hardware, *, window: int | None = None) -> tuple[Recipe, Estimate]:
-    """The recipe with what it leaves open (device_batch, checkpointing) chosen so that it fits, and its estimate.
+    """The recipe with what it leaves open (device_batch, checkpointing, precision, optimiser) chosen so that it fits, and its estimate.
 
     Without checkpointing where that fits, with the most examples at a time that do: recomputing costs a third more.
 
     Raises:
         OutOfMemoryPredictedError: it does not fit, whatever is chosen; names what would.
     """
+    recipe = with_optimiser(recipe, hardware.device)
     ask = functools.partial(estimate, recipe, config, hardware, window=window)
     given = recipe.training.checkpointing
     if given is None and recipe.parameters.mode == "prefix":  # its vectors do not outlive recomputing
@@ -231,7 +234,11 @@ def settle(recipe: Recipe, config: Any, hardware: Hardware, *, window: int | Non
     for checkpointing in (False, True) if given is None else (given,):
         found = _largest(recipe, ask, checkpointing, hardware)
         if found.fits:
-            chosen = {"device_batch": found.batch, "checkpointing": checkpointing, "precision": found.precision}
+            chosen = choices(recipe) | {
+                "device_batch": found.batch,
+                "checkpointing": checkpointing,
+                "precision": found.precision,
+            }
             return with_choices(recipe, chosen), found
     raise OutOfMemoryPredictedError(_refusal(recipe, config, hardware, found, window))
 
@@ -243,13 +250,15 @@ def choices(recipe: Recipe) -> dict[str, Any]:
         "device_batch": training.device_batch,
         "checkpointing": training.checkpointing,
         "precision": recipe.model.precision,
+        "optimiser": training.optimiser,
     }
 
 
 def with_choices(recipe: Recipe, chosen: Mapping[str, Any]) -> Recipe:
     """The recipe with what ``choices`` gave."""
     made = _with(recipe, "model", precision=chosen["precision"])
-    return _with(made, "training", device_batch=chosen["device_batch"], checkpointing=chosen["checkpointing"])
+    own = {key: chosen[key] for key in ("device_batch", "checkpointing", "optimiser")}
+    return _with(made, "training", **own)
 
 
 def _largest(recipe: Recipe, ask: Any, checkpointing: bool, hardware: Hardware) -> Estimate:

@@ -115,7 +115,7 @@ def states(optimiser: str, shape: tuple[int, ...]) -> int:
     """Bytes that an optimiser keeps of a parameter of ``shape``."""
     size = math.prod(shape)
     match optimiser:
-        case "adamw":
+        case "adamw" | "auto":  # auto is the paged one only where a device is known
             return 8 * size
         case "adafactor":  # Shazeer and Stern 2018: of a matrix its row and column means alone
             return 4 * (sum(shape[-2:]) * math.prod(shape[:-2]) if len(shape) > 1 else size)
