@@ -217,3 +217,27 @@ def test_tools_reach_prompts_and_pairs(words: Any) -> None:
     (row,) = prepare_pairs(words, [pair], 512, "refuse").rows
     assert words.decode(row.chosen.prompt) == asked == words.decode(row.rejected.prompt)
     assert words.decode(row.chosen.answer).count('"arguments": {"city": "北京"}') == 1
+
+
+def test_a_tokenizer_that_puts_a_space_before_every_text_reads_the_whole() -> None:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(set("▁[INST]/备份留多久？三十五天。</s>Thirty-five days.How long?") - {"<", ">"})
+    vocabulary = {letter: place for place, letter in enumerate(["</s>", *letters])}
+    made = Tokenizer(models.BPE(vocabulary, []))
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    made.decoder = decoders.Metaspace(prepend_scheme="always")
+    words: Any = PreTrainedTokenizerFast(tokenizer_object=made, eos_token="</s>")
+    words.chat_template = (
+        "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
+        "{% else %}{{ m.content }}</s>{% endif %}{% endfor %}"
+    )
+    turns = (
+        *(Turn("user", "备份留多久？"), Turn("assistant", "三十五天。")),
+        *(Turn("user", "How long?"), Turn("assistant", "Thirty-five days.")),
+    )
+    (row,) = render(words, HERE, turns)
+    whole = words.apply_chat_template([turn.as_message() for turn in turns], tokenize=False)
+    assert list(row.input_ids) == words(whole, add_special_tokens=False)["input_ids"]
+    assert [said.strip() for _, said in learnt(words, row)] == ["三十五天。</s>", "Thirty-five days.</s>"]
