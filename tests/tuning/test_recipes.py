@@ -90,7 +90,6 @@ def test_the_recipes_of_the_guide(page: str) -> None:
         ({"training": {"batch": 6}}, "no multiple of reward.samples, 4"),
         ({"reward": {"model": "r", "samples": 1}}, "take 2 or more"),
         ({"ppo": {"clip": 0.1}}, r"\[ppo\] is for ppo"),
-        ({"parameters": {"mode": "adalora"}}, "which AdaLoRA does not allow"),
         ({"parameters": {"dropout": 0.1}}, "noise in both"),
         ({"data": {"train": "a", "too_long": "truncate"}}, 'take "drop" or "refuse"'),
         ({"method": "ppo", "ppo": {"epoch": 2}}, "did you mean epochs"),
