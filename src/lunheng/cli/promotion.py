@@ -64,7 +64,7 @@ def promote(
     from lunheng.tuning.manifest import read_manifest
     from lunheng.tuning.refused import RefusedError
     from lunheng.tuning.release.promotion import insist_on_done, promote_llm
-    from lunheng.tuning.release.weighing import Measures, weigh
+    from lunheng.tuning.release.weighing import Measures, base_of, weigh
     from lunheng.tuning.trained import find_trained
 
     manifest = read_manifest(run)
@@ -81,7 +81,7 @@ def promote(
             other = base.status()["llm"]
         try:
             insist_on_done(run, manifest)
-            beside = _llm(other if other != BASE else model.base or manifest.base_folder)
+            beside = _llm(other) if other != BASE else base_of(model, manifest)
             weighed = weigh(run, model, manifest, (beside, other), measures, lambda what: bar(what, as_json))
             promote_llm(chosen, run.absolute(), manifest, weighed)
             if base is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lunheng.errors import ConfigError, ModelError
 from lunheng.models.llms.hugging_face.opening import four_bit
+from lunheng.models.llms.hugging_face.own_code import own_code
 from lunheng.tuning.adapters.targets import ALL, blocks_of, shortened, target_names
 from lunheng.tuning.bases import hub_offline
 from lunheng.tuning.parameter_part import FOUR_BIT, LOW_RANK, VIRTUAL, Mode, ParameterPart
@@ -123,11 +124,15 @@ def _name_of(model: Any, module: Any) -> str:
     return next(str(name).rsplit(".", 1)[-1] for name, other in model.named_modules() if other is module)
 
 
-def load_base(folder: str, part: ParameterPart, dtype: Any, head: Head = "words") -> Any:
+def load_base(folder: str, part: ParameterPart, dtype: Any, head: Head = "words", trust_code: bool = False) -> Any:
     """The base model, in 4 bits where the mode wants that.
 
+    Args:
+        trust_code: run the Python that lies in ``folder``, where it needs that.
+
     Raises:
-        ModelError: its architecture is not known to transformers with a scoring head, and that is asked for.
+        ModelError: its architecture is not known to transformers with a scoring head, and that is asked for; or it needs
+            its own Python, which is not trusted.
     """
     from transformers.utils.logging import disable_progress_bar
 
@@ -138,11 +143,14 @@ def load_base(folder: str, part: ParameterPart, dtype: Any, head: Head = "words"
     if head == "words":
         from transformers import AutoModelForCausalLM
 
-        return AutoModelForCausalLM.from_pretrained(folder, **options)
+        with own_code(folder, trust_code) as trusted:
+            return AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=trusted, **options)
     from transformers import AutoConfig, AutoModelForSequenceClassification
     from trl.trainer.reward_trainer import suppress_seqcls_warning
 
-    if type(AutoConfig.from_pretrained(folder)) not in AutoModelForSequenceClassification._model_mapping:
+    with own_code(folder, trust_code) as trusted:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted)
+    if type(config) not in AutoModelForSequenceClassification._model_mapping:
         raise ModelError(f"{folder}: transformers has no scoring head for this architecture; take another base")
     with suppress_seqcls_warning():  # that the head is new is no news
         return AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, **options)
@@ -166,7 +174,7 @@ def ready(run: Run, tokenizer: Any, head: Head = "words") -> Any:
     """
     part = run.recipe.parameters
     with hub_offline():
-        model = load_base(run.base, part, _held_in(run.recipe), head)
+        model = load_base(run.base, part, _held_in(run.recipe), head, run.recipe.model.trust_code)
     if run.added_tokens:
         model.resize_token_embeddings(len(tokenizer))
     for config in (model.config, getattr(model, "generation_config", None)):

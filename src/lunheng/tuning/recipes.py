@@ -54,6 +54,8 @@ class ModelPart:
     template: str | None = None
     """The chat template of a base model that has none: chatml, llama3, or a Jinja file. A model's own is always used."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    trust_code: bool = False
+    """Run the Python that lies in the checkpoint, which architectures need that transformers does not hold."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -286,6 +288,7 @@ def _refuse_of_language_models(recipe: Recipe) -> None:
     model, parameters, training = recipe.model, recipe.parameters, recipe.training
     for name, set_so in (
         ("model.template", model.template is not None),
+        ("model.trust_code", model.trust_code),
         ("data.packing", recipe.data.packing),
         ("parameters.plus_ratio", parameters.plus_ratio is not None),
         ("parameters.save_embeddings", parameters.save_embeddings is not None),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lunheng.errors import DataError, MissingExtraError, TrainingError
+from lunheng.models.llms.hugging_face.own_code import own_code
 from lunheng.tuning.adapters.upkeep import save, tend
 from lunheng.tuning.bases import base_folder, hub_offline
 from lunheng.tuning.curves import CURVES, draw_curves
@@ -112,8 +113,10 @@ class Run:
         """The base model's, with the recipe's chat template where it names one (or needs none: raw text)."""
         from transformers import AutoTokenizer
 
-        with hub_offline():
-            tokenizer = AutoTokenizer.from_pretrained(self.base)
+        with hub_offline(), own_code(self.base, self.recipe.model.trust_code) as trusted:
+            tokenizer = AutoTokenizer.from_pretrained(self.base, trust_remote_code=trusted)
+        if trusted:
+            self.warnings.append(f"model.trust_code: Python that lies in {self.base} was run")
         if self.recipe.kind != "text":
             self.added_tokens, warning = apply_template(tokenizer, self.recipe.model.template)
             if warning:
@@ -192,7 +195,9 @@ class Run:
         """
         if not self.manifest.settled:
             window = None if self.recipe.data.packing else longest
-            self.recipe, estimate = settle(self.recipe, architecture(self.base), self.hardware, window=window)
+            self.recipe, estimate = settle(
+                self.recipe, architecture(self.base, self.recipe.model.trust_code), self.hardware, window=window
+            )
             self._note(settled=choices(self.recipe), estimate=dict(estimate.parts))
         self.recipe = with_choices(self.recipe, self.manifest.settled)
 
@@ -203,7 +208,7 @@ class Run:
             OutOfMemoryPredictedError: as ``settle``.
         """
         if not self.manifest.settled:
-            settle(self.recipe, architecture(self.base), self.hardware, window=SHORTEST)
+            settle(self.recipe, architecture(self.base, self.recipe.model.trust_code), self.hardware, window=SHORTEST)
 
     def train(self, trainer: Any, *, bounded: bool = True) -> Trained:
         """Train, measure, save; the manifest says what came of it also where it goes wrong.

@@ -13,6 +13,7 @@ from typing import Any
 
 from lunheng.errors import ConfigError, MissingExtraError, ModelError, NotFoundError
 from lunheng.models.llms.hugging_face import opening
+from lunheng.models.llms.hugging_face.own_code import is_trusted, own_code
 from lunheng.tuning.bases import CONFIG_FILE, base_folder, hub_offline
 from lunheng.tuning.manifest import MANIFEST, Manifest, read_manifest
 from lunheng.tuning.modes import Head, load_base
@@ -47,6 +48,11 @@ class TrainedModel:
             return self.adapter_config().get("task_type") == "SEQ_CLS"
         config = json.loads((self.folder / CONFIG_FILE).read_text(encoding="utf-8"))
         return any("SequenceClassification" in name for name in config.get("architectures") or ())
+
+    @property
+    def trust_code(self) -> bool:
+        """Whether its run was told to run the Python that its base brings."""
+        return self.manifest is not None and is_trusted({"recipe": self.manifest.recipe})
 
     def insist_on_words(self) -> None:
         """It must be a language model.
@@ -135,8 +141,9 @@ def open_tokenizer(model: TrainedModel) -> Any:
         raise MissingExtraError("transformers", "tune") from error
 
     here = (model.folder / "tokenizer_config.json").is_file()
-    with hub_offline():
-        return AutoTokenizer.from_pretrained(str(model.folder if here or model.base is None else model.base))
+    folder = str(model.folder if here or model.base is None else model.base)
+    with hub_offline(), own_code(folder, model.trust_code) as trusted:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted)
 
 
 def open_base(model: TrainedModel, *, four_bit: bool = False, dequantised: bool = False, head: Head = "words") -> Any:
@@ -158,7 +165,11 @@ def open_base(model: TrainedModel, *, four_bit: bool = False, dequantised: bool 
     try:
         with hub_offline():
             opened = load_base(
-                folder, ParameterPart(mode="qlora" if four_bit or dequantised else "lora"), torch.float32, head
+                folder,
+                ParameterPart(mode="qlora" if four_bit or dequantised else "lora"),
+                torch.float32,
+                head,
+                model.trust_code,
             )
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder}: cannot be opened as a language model ({error})") from error

@@ -93,7 +93,7 @@ def _begin_loftq(run: Run, model: Any) -> None:
     head: Head = "score" if model.peft_config["default"].task_type == "SEQ_CLS" else "words"
     plain = dataclasses.replace(run.recipe.parameters, mode="lora")
     with hub_offline():
-        original = load_base(run.base, plain, torch.float32, head)
+        original = load_base(run.base, plain, torch.float32, head, run.recipe.model.trust_code)
     before, after = begin_as_lost(model, original)
     run.warnings.append(
         f"loftq: of what 4 bits lost of the weights ({before:.3f}), the adapter begins with {after:.3f} left"

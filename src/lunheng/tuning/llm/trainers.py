@@ -8,10 +8,11 @@ A module like ``callbacks``: its classes are children of the trainers', so that 
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import os
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,7 +43,7 @@ class ConversationTrainer(trl.SFTTrainer):  # type: ignore[misc]
         given = {key: value for key, value in inputs.items() if key != "labels"}
         # Counted from the end: prompt tuning puts tokens of its own in front.
         from_end = places - inputs["labels"].shape[1]
-        logits = model(**given, use_cache=False, logits_to_keep=from_end).logits.float()
+        logits = _at(model, from_end, lambda **more: model(**given, use_cache=False, **more))
         counted = wanted != IGNORED
         total = torch.nn.functional.cross_entropy(
             logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
@@ -224,8 +225,8 @@ def _scored(self: Any, *args: Any, fused_lm_head: bool = False, labels: Any = No
     following = labels[:, 1:]
     places = (following != IGNORED).any(0).nonzero().flatten()
     # Counted from the end: prompt tuning puts tokens of its own in front.
-    options |= {"use_cache": False, "logits_to_keep": places - labels.shape[1]}
-    logits = type(self).forward(self, *args, **options).logits.float()
+    options["use_cache"] = False
+    logits = _at(self, places - labels.shape[1], lambda **more: type(self).forward(self, *args, **options, **more))
     wanted = following[:, places]
     mask = wanted != IGNORED
     said = logits.log_softmax(-1)
@@ -240,6 +241,15 @@ def _scored(self: Any, *args: Any, fused_lm_head: bool = False, labels: Any = No
     }
     spread["is_top1"] = spread["is_top1"].bool()
     return FusedCausalLMOutput(**spread, label_mask=following != IGNORED)
+
+
+def _at(model: Any, places: torch.Tensor, read: Callable[..., Any]) -> torch.Tensor:
+    """The logits at ``places``: of them alone, where the model can; one with Python of its own may project them all."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    known = inspect.signature(type(inner).forward).parameters
+    if "logits_to_keep" in known or any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values()):
+        return read(logits_to_keep=places).logits.float()
+    return read().logits[:, places].float()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lunheng.errors import ModelError
+from lunheng.models.llms.hugging_face.own_code import own_code
 from lunheng.tuning.bases import CONFIG_FILE, base_folder, hub_offline
 
 _SAME = {
@@ -31,17 +32,21 @@ def shipped() -> Mapping[str, Mapping[str, Any]]:
     return dict(json.loads(text))
 
 
-def architecture(name: str) -> Any:
+def architecture(name: str, trust_code: bool = False) -> Any:
     """transformers' configuration of the model called ``name``: its folder's, a shipped one, or the hub cache's.
 
+    Args:
+        trust_code: run the configuration's own Python, where a folder brings it.
+
     Raises:
-        ModelError: nothing here tells how the model is built.
+        ModelError: nothing here tells how the model is built, or its own Python is needed and not trusted.
     """
     from transformers import AutoConfig
 
     folder = Path(name).expanduser()
     if (folder / CONFIG_FILE).is_file():
-        return AutoConfig.from_pretrained(folder)
+        with own_code(folder, trust_code) as trusted:
+            return AutoConfig.from_pretrained(folder, trust_remote_code=trusted)
     found = _shipped(name)
     if found is not None:
         sizes = dict(found)

@@ -100,7 +100,7 @@ def plan(recipe: Recipe, hardware: Hardware, teraflops: float | None = None) -> 
             f"{len(hardware.accelerators)}; say --gpus {parallel.devices}"
         )
     refuse(recipe, hardware)
-    config = architecture(recipe.model.name)
+    config = architecture(recipe.model.name, recipe.model.trust_code)
     notes: list[str] = []
     remedy = ""
     share = shared_out(hardware, recipe)

@@ -256,7 +256,11 @@ def _build(recipe: Recipe, config: Any, dtype: Any) -> tuple[Any, int]:
         config.pad_token_id = config.pad_token_id or 0
     mode: Any = _SAME_SHAPES.get(recipe.parameters.mode, recipe.parameters.mode)
     with torch.device("meta"), _quiet():
-        model = automatic.from_config(config, dtype=torch.float32 if mode == "full" and not sharded else dtype)
+        model = automatic.from_config(
+            config,
+            dtype=torch.float32 if mode == "full" and not sharded else dtype,
+            trust_remote_code=recipe.model.trust_code,
+        )
         base = sum(p.numel() for p in model.parameters())
         if causal:
             from trl.trainer.utils import add_fused_lm_head

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -112,7 +112,7 @@ def _safetensors(model: TrainedModel, folder: Path, precision: Precision, shard:
     with hub_offline():
         open_base(model).to(getattr(torch, chosen)).save_pretrained(folder, max_shard_size=shard)
         tokenizer.save_pretrained(folder)
-    again = open_tokenizer(find_trained(folder))
+    again = open_tokenizer(replace(model, folder=folder))
     for _, messages in QUESTIONS:
         if prompt_ids(tokenizer, messages) != prompt_ids(again, messages):
             raise ModelError(f"{folder}: the tokenizer renders conversations otherwise than before it was written")

@@ -18,6 +18,7 @@ from lunheng.evaluation.model import Metric
 from lunheng.evaluation.model.perplexity import measure_perplexity
 from lunheng.evaluation.model.scores import ratio
 from lunheng.models.llms.hugging_face import HuggingFaceLLM
+from lunheng.models.llms.hugging_face.own_code import is_trusted
 from lunheng.tuning.data.examples import Example, RawText
 from lunheng.tuning.manifest import Manifest
 from lunheng.tuning.preflight import prepare
@@ -68,7 +69,7 @@ def _of_texts(run: Path, manifest: Manifest, held: Sequence[Example], advance: A
     texts = [example.text for example in held if isinstance(example, RawText)]
     measured: list[Metric] = []
     for place in (run, manifest.base_folder):
-        opened = HuggingFaceLLM(place)
+        opened = HuggingFaceLLM(place, trust_code=is_trusted({"recipe": manifest.recipe}))
         done_before = len(measured) * len(texts)
         found = measure_perplexity(opened, texts, progress=_counted(advance, done_before, 2 * len(texts)))
         measured.append(next(m for m in found if m.name == "bits_per_byte"))

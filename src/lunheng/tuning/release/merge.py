@@ -93,6 +93,8 @@ def merge(
     _write(adapted.merge_and_unload(safe_merge=True), tokenizer, making, chosen, shard)
     del adapted
     gc.collect()
+    if model.manifest is not None:
+        write_manifest(model.manifest, making)
     difference = _distance(readings, open_trained(find_trained(making)))
     merged = Merged(
         output,
@@ -105,8 +107,6 @@ def merge(
         _warnings(model, into, difference),
     )
     _judge(merged, making)
-    if model.manifest is not None:
-        write_manifest(model.manifest, making)
     report = json.dumps(asdict(merged), indent=2, default=str, ensure_ascii=False)
     (making / REPORT).write_text(report + "\n", encoding="utf-8")
     if output.is_dir():

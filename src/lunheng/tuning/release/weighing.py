@@ -72,7 +72,7 @@ def weigh(
     if measures.data is not None and measures.task != "pairwise":
         domain = decided_by(each[0]["domain"], each[1]["domain"], measures.metric)
     if "forgetting" not in each[1]:  # a server tells no likelihoods: then what it forgot is what its base knew
-        base = HuggingFaceLLM(model.base or manifest.base_folder)
+        base = base_of(model, manifest)
         each[1]["forgetting"] = _measured(base, base.name, Measures(), shown)["forgetting"]
     return Weighed(
         domain,
@@ -80,6 +80,11 @@ def weigh(
         safe(each[0]["safety"], each[1]["safety"]) if measures.safety else (),
         measures.allowed,
     )
+
+
+def base_of(model: TrainedModel, manifest: Manifest) -> HuggingFaceLLM:
+    """What the run began with."""
+    return HuggingFaceLLM(model.base or manifest.base_folder, trust_code=model.trust_code)
 
 
 def _measured(llm: LLM, name: str, measures: Measures, shown: Shown) -> dict[str, TaskResult]:

@@ -81,7 +81,7 @@ class HuggingFaceAdapters(HuggingFaceLLM):
                 f"adapter {name}: {config['init_lora_weights']} changes its base, which others stand on too; make it a "
                 "plain one first: lunheng tune export --to adapter"
             )
-        return ModelFolder(name, inside, self._place.folder, False)
+        return ModelFolder(name, inside, self._place.folder, False, self._place.trust_code)
 
     def _open_tokenizer(self) -> None:
         """Read once for each adapter, however many views are made of it."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lunheng.errors import ModelError
+from lunheng.models.llms.hugging_face.own_code import is_trusted
 from lunheng.types import content_id
 
 CONFIG, ADAPTER, RUN = "config.json", "adapter_config.json", "manifest.json"
@@ -31,6 +32,8 @@ class ModelFolder:
     """Of an adapter; None for a whole model."""
     four_bit: bool
     """Whether an adapter was trained over its base in 4 bits; it is then measured over it, too."""
+    trust_code: bool = False
+    """Whether the Python that lies in it, or in its base, may be run: as its run was told."""
 
     @property
     def tokenizer(self) -> Path:
@@ -76,13 +79,13 @@ def find_model_folder(path: Path) -> ModelFolder:
         name = path.resolve().parent.name
     if not is_model_folder(path):
         raise ModelError(f"{path}: holds neither a model ({CONFIG}) nor an adapter ({ADAPTER})")
-    if not (path / ADAPTER).is_file():
-        return ModelFolder(name, path, None, False)
     run = next((_read(folder, RUN) for folder in (path, *path.resolve().parents[:2]) if (folder / RUN).is_file()), {})
+    if not (path / ADAPTER).is_file():
+        return ModelFolder(name, path, None, False, is_trusted(run))
     said = [run.get("base_folder"), _read(path, ADAPTER).get("base_model_name_or_path"), run.get("base")]
     for base in said:
         if isinstance(base, str) and base and (Path(base).expanduser() / CONFIG).is_file():
-            return ModelFolder(name, path, Path(base).expanduser(), run.get("mode") in _FOUR_BIT)
+            return ModelFolder(name, path, Path(base).expanduser(), run.get("mode") in _FOUR_BIT, is_trusted(run))
     named = next((base for base in said if base), "(not named)")
     raise ModelError(
         f"{path}: its base model {named} is not here. Put it there, or merge the adapter where the base is: "

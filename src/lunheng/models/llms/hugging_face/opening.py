@@ -9,6 +9,7 @@ from typing import Any
 
 from lunheng.errors import MissingExtraError, ModelError
 from lunheng.models.llms.hugging_face.folder import ModelFolder, offline
+from lunheng.models.llms.hugging_face.own_code import own_code
 
 
 def open_tokenizer(place: ModelFolder) -> Any:
@@ -21,7 +22,8 @@ def open_tokenizer(place: ModelFolder) -> Any:
 
     with offline():
         try:
-            return AutoTokenizer.from_pretrained(str(place.tokenizer))
+            with own_code(place.tokenizer, place.trust_code) as trusted:
+                return AutoTokenizer.from_pretrained(str(place.tokenizer), trust_remote_code=trusted)
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{place.tokenizer}: its tokenizer cannot be opened ({error})") from error
 
@@ -48,7 +50,8 @@ def open_model(place: ModelFolder, device: str, dtype: str, threads: int) -> Any
     folder = place.base or place.folder
     with offline():
         try:
-            model = AutoModelForCausalLM.from_pretrained(str(folder), **options)
+            with own_code(folder, place.trust_code) as trusted:
+                model = AutoModelForCausalLM.from_pretrained(str(folder), trust_remote_code=trusted, **options)
         except ImportError as error:
             raise MissingExtraError(f"what {folder} needs ({error})", "tune") from error
         except (OSError, ValueError, KeyError) as error:

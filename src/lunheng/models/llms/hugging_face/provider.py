@@ -7,6 +7,7 @@ faster on a processor.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import queue
 import threading
@@ -41,6 +42,7 @@ class HuggingFaceLLM:
         threads: int = 0,
         device: str = "cpu",
         dtype: str = "float32",
+        trust_code: bool = False,
     ) -> None:
         """Name the model; nothing is loaded yet.
 
@@ -51,11 +53,15 @@ class HuggingFaceLLM:
             device: as torch names it: cpu, cuda, cuda:1, mps.
             dtype: as torch names it. On a processor float32 is the fastest as well as the most exact.
 
+            trust_code: run the Python that lies in a model's folder, where it needs that; a run's says so by itself.
+
         Raises:
             ModelError: there is no model, or its base is not there.
             MissingExtraError: torch, transformers or, for an adapter, peft is not installed.
         """
         self._place: ModelFolder = find_model_folder(Path(place))
+        if trust_code:
+            self._place = dataclasses.replace(self._place, trust_code=True)
         for needed in ("torch", "transformers", *(("peft",) if self._place.base else ())):
             if importlib.util.find_spec(needed) is None:
                 raise MissingExtraError(f"{needed}, which the model folder {place} needs,", "tune")
