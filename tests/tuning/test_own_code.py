@@ -64,6 +64,22 @@ def test_nothing_runs_by_itself(base: Path, tmp_path: Path) -> None:
         )
 
 
+def test_examples_that_it_may_not_keep_apart_are_refused(base: Path, tmp_path: Path) -> None:
+    plain = {"model": {"name": str(base), "trust_code": True}, "output": "out"}
+    with pytest.raises(ConfigError, match=r"say data\.packing = false"):
+        make_recipe({**plain, "method": "sft", "data": {"train": "a.jsonl", "packing": True}})
+    with pytest.raises(ConfigError, match=r"say data\.across_documents = true"):
+        make_recipe({**plain, "method": "clm", "data": {"train": "a.jsonl"}})
+    text = tmp_path / "a.txt"
+    text.write_text("门在左边。The door is to the left.\n\n" * 40, encoding="utf-8")
+    data = {"train": str(text), "window": 64, "across_documents": True, "validation_share": 0.0}
+    training = {"steps": 6, "batch": 2, "learning_rate": 1e-2}
+    made = train(
+        make_recipe({**plain, "method": "clm", "data": data, "training": training, "output": str(tmp_path / "out")})
+    )
+    assert made.last_loss < made.first_loss
+
+
 def test_chatglm_s_layout_is_read(base: Path) -> None:
     from lunheng.tuning.modes import load_base
     from lunheng.tuning.recipes import ParameterPart

@@ -250,6 +250,12 @@ def _check_data(recipe: Recipe) -> None:
     if data.packing and recipe.method not in ("clm", "sft"):
         raise ValueError(f"data.packing: is for sft (and clm always packs); {recipe.method} does not; remove it")
     apart = data.packing if recipe.method != "clm" else not data.across_documents
+    if apart and recipe.model.trust_code:
+        raise ValueError(
+            "model.trust_code: examples in one window are kept apart by transformers' own attention, and Python of the "
+            "checkpoint's own may let them see each other; "
+            + ("say data.across_documents = true" if recipe.method == "clm" else "say data.packing = false")
+        )
     if apart and recipe.parameters.mode in VIRTUAL:
         raise ValueError(
             f"parameters.mode: {recipe.parameters.mode} sets learnt vectors before the window, and then its examples "
