@@ -99,3 +99,7 @@ class TrainingError(LunhengError):
 
 class OutOfMemoryPredictedError(TrainingError):
     """A run of training would not fit into the memory of its device: said before anything is loaded."""
+
+
+class RefusedError(LunhengError):
+    """A model that is not better, has forgotten too much, or is less safe was to be promoted."""

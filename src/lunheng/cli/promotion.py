@@ -60,9 +60,9 @@ def promote(
     It is measured beside the model that the knowledge base answers with, or beside its base: on held-out data, on a
     general set in both languages, and on your prompts for safety, with paired tests.
     """
+    from lunheng.errors import RefusedError
     from lunheng.models.promoted import name_of
     from lunheng.tuning.manifest import read_manifest
-    from lunheng.tuning.refused import RefusedError
     from lunheng.tuning.release.promotion import insist_on_done, promote_llm
     from lunheng.tuning.release.weighing import Measures, base_of, weigh
     from lunheng.tuning.trained import find_trained

@@ -197,9 +197,9 @@ def _finish(
     more: dict[str, Any],
 ) -> None:
     """Show what came of it, and promote it where that was asked for and the gate lets it pass."""
+    from lunheng.errors import RefusedError
     from lunheng.models.promoted import name_of
     from lunheng.tuning.encoders.promotion import promote_run
-    from lunheng.tuning.refused import RefusedError
 
     lift, made = tuned.lift, tuned.trained.manifest
     if not as_json:

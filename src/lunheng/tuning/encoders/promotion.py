@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+from lunheng.errors import RefusedError
 from lunheng.models.promoted import promote
 from lunheng.models.registry import Registry
 from lunheng.tuning.encoders.lift import Lift
 from lunheng.tuning.encoders.served import Form
 from lunheng.tuning.manifest import Manifest
-from lunheng.tuning.refused import RefusedError
 
 
 def insist_on_better(lift: Lift | None) -> None:

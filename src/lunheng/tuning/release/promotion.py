@@ -9,12 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lunheng.errors import RefusedError
 from lunheng.models.llms.hugging_face import find_model_folder
 from lunheng.models.llms.hugging_face.provider import DEFAULT_WINDOW
 from lunheng.models.promoted import promote
 from lunheng.models.registry import Registry
 from lunheng.tuning.manifest import MANIFEST, Manifest
-from lunheng.tuning.refused import RefusedError
 from lunheng.tuning.release.gate import Weighed
 from lunheng.tuning.run import MODEL
 
