@@ -18,7 +18,7 @@ from lunheng.models.llms.hugging_face.own_code import is_trusted
 from lunheng.types import content_id
 
 CONFIG, ADAPTER, RUN = "config.json", "adapter_config.json", "manifest.json"
-_FOUR_BIT = ("qlora", "qadalora")
+_FOUR_BIT = ("qlora", "qadalora", "loftq")
 _WEIGHTS = (".safetensors", ".bin", ".json", ".jinja")
 
 
