@@ -2,9 +2,9 @@
 
     python benchmarks/tuning_quality.py [--data ../shared/data] [--parts sft,dpo] [--quick]
 
-Called by ``make bench-tuning``; each part writes its own report. SFT: the exact words of a passage that answer a question (XQuAD, English), which the
-model is bad at as it comes. The articles are split, so that no held-out question is about a passage that was seen.
-DPO: the pairs of dpo_en_demo that fit into the window. SFT's settings were chosen
+Called by ``make bench-tuning``; each part writes its own report. SFT: the exact words of a passage that answer a
+question (XQuAD, English), which the model is bad at as it comes. The articles are split, so that no held-out question
+is about a passage that was seen. DPO: the pairs of dpo_en_demo that fit into the window. SFT's settings were chosen
 without looking at its held-out side; DPO's were changed once after looking (its report says so).
 """
 

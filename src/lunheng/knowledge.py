@@ -533,12 +533,8 @@ class KnowledgeBase:
                 new = load_embedder(self.settings.models.model_copy(update={"embedder": embedder}))
                 chunker = make_chunker(self.settings.chunking, new.tokenizer, new.window, new, self._parts.llm)
                 vector_type = self.settings.storage.vector_type
-                before = self._parts.remembered_name
                 migrate(self._catalog, self._lexical, chunker, passage_embedder(new), embedder, vector_type, progress)
                 self._parts.remember(new, embedder)
-                if before:
-                    with self._catalog.write() as connection:
-                        model_history.note(self._catalog, connection, "embedder", before, embedder)
             maintenance.rebuild_lexical(self._catalog, self._lexical, progress)
             if self._parts.remembered:
                 self._parts.mirror().drop()

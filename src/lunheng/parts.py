@@ -101,6 +101,9 @@ class Parts:
             if self._embedder is not embedder:
                 self._embedder, self._passages = embedder, None
             self._searcher = None
+            if self.remembered_name is not None:
+                with self._catalog.write() as connection:
+                    model_history.note(self._catalog, connection, "embedder", self.remembered_name, name)
             self.remembered, self.remembered_name = embedder.fingerprint, name
 
     def passages(self) -> PassageEmbedder:

@@ -1,7 +1,8 @@
 """Models that were trained on this machine and put to use: a registry file of its own, laid over the packaged one.
 
-Called by ``lunheng tune embed|rerank --promote`` and ``lunheng models promote``, and read by ``Registry.load``. Each entry says where the run lies, so
-that the model can be pulled again when the cache is cleared; a knowledge base's own models.toml stands above it.
+Called by ``lunheng tune embed|rerank --promote`` and ``lunheng models promote``, and read by ``Registry.load``. Each
+entry says where the run lies, so that the model can be pulled again when the cache is cleared; a knowledge base's own
+models.toml stands above it.
 """
 
 from __future__ import annotations
@@ -45,6 +46,14 @@ def promoted_tables() -> dict[str, dict[str, Any]]:
 def name_of(folder: str, run: str) -> str:
     """A name of the registry for the run ``run``, whose output folder is called ``folder``."""
     return f"{re.sub('[^a-z0-9._-]+', '-', folder.lower()).strip('-._') or 'trained'}-{run[:8]}"
+
+
+def licence_of(base: str) -> str:
+    """Of what was trained from the model called ``base``."""
+    from lunheng.models.registry import Registry
+
+    registry = Registry.load()
+    return registry[base].licence if base in registry else f"as of {base}"
 
 
 def promote(name: str, folder: Path, table: dict[str, Any], renamed: Mapping[str, str] | None = None) -> Path:

@@ -6,6 +6,7 @@ thinking in a field of its own or at the head of the answer, a call's arguments 
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -38,9 +39,15 @@ def thought_and_said(content: str) -> tuple[str, str]:
     return (found[1].strip("\n"), found[2]) if found else ("", content)
 
 
+@functools.lru_cache(maxsize=16)
+def _thought_fields(template: str) -> tuple[str, ...]:
+    """The fields of a message that a template reads thinking from."""
+    return tuple(sorted(set(_FIELD.findall(template))))
+
+
 def messages_for(tokenizer: ChatTokenizer, turns: Sequence[Turn]) -> list[dict[str, Any]]:
     """``turns`` as the tokenizer's template takes them: thinking in the fields that it reads, where it reads any."""
-    fields = set(_FIELD.findall(tokenizer.chat_template)) if isinstance(tokenizer.chat_template, str) else set()
+    fields = _thought_fields(tokenizer.chat_template) if isinstance(tokenizer.chat_template, str) else ()
     made = []
     for turn in turns:
         message = turn.as_message()

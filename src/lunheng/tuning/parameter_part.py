@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from lunheng.models.llms.hugging_face.folder import FOUR_BIT as FOUR_BIT
+
 Mode = Literal[
     "full",
     "lora",
@@ -28,8 +30,6 @@ LOW_RANK: tuple[Mode, ...] = ("lora", "qlora", "dora", "rslora", "loftq", "pissa
 """Modes that add a product of two narrow matrices to a wide one."""
 VIRTUAL: tuple[Mode, ...] = ("prefix", "prompt", "ptuning")
 """Modes that learn tokens, or what the attention keeps of them, and put them before each text."""
-FOUR_BIT: tuple[Mode, ...] = ("qlora", "qadalora", "loftq")
-"""Modes over a base in 4 bits (NF4 with double quantisation: Dettmers et al. 2023)."""
 ENCODER_MODES: tuple[Mode, ...] = ("full", "lora", "qlora", "dora", "rslora")
 """Modes of embedders and rerankers."""
 

@@ -238,14 +238,13 @@ def _fitted(
     if not row.answer:
         problems.append(Problem(origin, "nothing learnt", "the chat template writes nothing of the answer"))
         return None
-    length = len(row.prompt) + len(row.answer)
-    if length > window:
+    if row.length > window:
         room = window - len(row.prompt)
         if too_long != "refuse" and room < 1:
             message = f"its prompt alone has {len(row.prompt):,} tokens: the window of {window:,} holds no answer"
             problems.append(Problem(origin, "prompt too long", message))
             return None
-        if not _may_cut(problems, origin, length, window, too_long):
+        if not _may_cut(problems, origin, row.length, window, too_long):
             return None
         return dataclasses.replace(row, answer=row.answer[:room])
     if not ends_learnt(tokenizer, row.rendered):
@@ -306,4 +305,4 @@ def _once(problems: Sequence[Problem]) -> tuple[Problem, ...]:
 
 def _sizes(rows: Sequence[Answered]) -> tuple[int, int]:
     """Tokens, and those that count in the loss."""
-    return sum(len(row.prompt) + len(row.answer) for row in rows), sum(len(row.answer) for row in rows)
+    return sum(row.length for row in rows), sum(len(row.answer) for row in rows)

@@ -81,10 +81,15 @@ class _Script:
     origin: Origin
     turns: tuple[Turn, ...]
     tools: tuple[Mapping[str, Any], ...]
+    _written: dict[tuple[int, bool], str] = dataclasses.field(default_factory=dict, init=False, compare=False)
 
     def text(self, upto: int, prompt: bool = False) -> str:
-        """The first ``upto`` turns, with the invitation to answer or without."""
-        return text_of_turns(self.tokenizer, self.origin, self.turns[:upto], self.tools, prompt=prompt)
+        """The first ``upto`` turns, with the invitation to answer or without; written once, however often asked."""
+        if (upto, prompt) not in self._written:
+            self._written[upto, prompt] = text_of_turns(
+                self.tokenizer, self.origin, self.turns[:upto], self.tools, prompt=prompt
+            )
+        return self._written[upto, prompt]
 
     def wrong(self, message: str) -> DataError:
         """Says it of this conversation."""

@@ -74,9 +74,14 @@ def checkpoint_of(output: Path, manifest: Manifest, resume: Resume) -> Path | No
 
 def checkpoints(output: Path) -> dict[int, Path]:
     """The whole checkpoints of the run in ``output``, by their steps."""
-    found = {int(folder.name.split("-")[1]): folder for folder in (output / CHECKPOINTS).glob("checkpoint-*")}
+    found = {step_of(folder): folder for folder in (output / CHECKPOINTS).glob("checkpoint-*")}
     # The trainer's state is written last: a checkpoint without it was cut off by a kill.
     return {step: folder for step, folder in found.items() if (folder / "trainer_state.json").is_file()}
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step after which the folder ``checkpoint`` was written, as transformers names it."""
+    return int(checkpoint.name.split("-")[1])
 
 
 def forget_after(output: Path, step: int) -> None:

@@ -46,7 +46,7 @@ from lunheng.tuning.planning.threads import as_begun, in_threads
 from lunheng.tuning.preflight import HasLength, Prepared
 from lunheng.tuning.recipes import Recipe, as_plain, write_recipe
 from lunheng.tuning.registry import register
-from lunheng.tuning.resuming import Resume, checkpoint_of, forget_after
+from lunheng.tuning.resuming import Resume, checkpoint_of, forget_after, step_of
 from lunheng.tuning.sampling import group_by_length
 from lunheng.tuning.sides import read_sides
 from lunheng.tuning.templates import apply_template
@@ -226,7 +226,7 @@ class Run:
         if _writes():
             refuse_full(self.recipe, written_by(self.recipe, trainer.model, trainer.args), self.hardware.disk)
         log, stop = self.recipe.output / LOG, Stop()
-        at = int(self.checkpoint.name.split("-")[1]) if self.checkpoint else 0
+        at = step_of(self.checkpoint) if self.checkpoint else 0
         watchers: list[Any] = [Divergence(bounded), stop]
         if _writes():
             watchers.append(Log(log, at))

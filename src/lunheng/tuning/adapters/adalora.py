@@ -2,7 +2,8 @@
 
 PEFT holds how it prunes and leaves the calls to whoever trains: without them it is a LoRA of too high a rank, and says
 nothing. It adds the paper's pull towards orthogonal directions (equation 4) to a loss that the model itself computes,
-which TRL's trainers do not ask of it; here the pull's gradient is added at each step, whatever the loss. What it has learnt of the ranks' importance is saved with each checkpoint, so that a resumed run prunes alike.
+which TRL's trainers do not ask of it; here the pull's gradient is added at each step, whatever the loss. What it has
+learnt of the ranks' importance is saved with each checkpoint, so that a resumed run prunes alike.
 A module like ``callbacks``: its class is a child of the trainer's.
 """
 

@@ -99,6 +99,5 @@ def merge(encoder: Any) -> None:
         if isinstance(module, BaseTunerLayer):
             module.merge(safe_merge=True)
             encoder.set_submodule(name, module.get_base_layer())
-    encoder._hf_peft_config_loaded = False
     if hasattr(encoder, "peft_config"):
         del encoder.peft_config

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lunheng.errors import RefusedError
-from lunheng.models.promoted import promote
-from lunheng.models.registry import Registry
+from lunheng.models.promoted import licence_of, promote
 from lunheng.tuning.encoders.lift import Lift
 from lunheng.tuning.encoders.served import Form
 from lunheng.tuning.manifest import Manifest
@@ -37,12 +36,11 @@ def promote_run(name: str, task: Literal["embedder", "reranker"], form: Form, li
     """
     insist_on_better(lift)
     assert lift is not None
-    registry = Registry.load()
     gain = lift.held_out.difference
     table: dict[str, Any] = {
         "task": task,
         "format": form.format,
-        "licence": registry[run.base].licence if run.base in registry else f"as of {run.base}",
+        "licence": licence_of(run.base),
         "about": f"Trained here from {run.base} by the run {run.id}: nDCG@10 {gain.mean:+.3f} on held-out questions.",
         "window": form.window,
     }

@@ -6,6 +6,8 @@ the base and the adapter apart for that: of a wrapped model, it would keep a cop
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lunheng.tuning.arguments import arguments
@@ -14,7 +16,7 @@ from lunheng.tuning.on_disk import Columns
 from lunheng.tuning.preflight import Pair, prepare_pairs
 from lunheng.tuning.recipes import PreferencePart, Recipe
 from lunheng.tuning.resuming import Resume
-from lunheng.tuning.run import Trained, begin
+from lunheng.tuning.run import Run, Trained, begin
 
 if TYPE_CHECKING:
     from lunheng.tuning.callbacks import Report
@@ -29,7 +31,7 @@ def dpo(recipe: Recipe, resume: Resume = False, report: Report | None = None) ->
     run = begin(recipe, resume, report)
     import trl
 
-    from lunheng.tuning.llm.trainers import PairTrainer, quiet, reference_of
+    from lunheng.tuning.llm.trainers import PairTrainer
 
     tokenizer = run.tokenizer()
     with run.rows(tokenizer, prepare_pairs, COLUMNS, as_row) as (training, held):
@@ -46,22 +48,31 @@ def dpo(recipe: Recipe, resume: Resume = False, report: Report | None = None) ->
             beta=part.beta or BETA,
             **losses(part),
         )
-        base = ready(run, tokenizer)
-        reference = reference_of(base, recipe)
-        with quiet():
-            trainer = PairTrainer(
-                model=base,
-                ref_model=reference,
-                args=settings,
-                processing_class=tokenizer,
-                train_dataset=training,
-                eval_dataset=held,
-                peft_config=adapter_config(base, parameters_of(run), settings.max_steps),
-                reference_free=part.reference_free,
-            )
-        if settings.precompute_ref_log_probs:
-            trainer.ref_model = None  # it has said all that it is asked
-        return run.train(trainer)
+        kind = partial(PairTrainer, reference_free=part.reference_free)
+        return against_reference(run, tokenizer, kind, settings, training, held)
+
+
+def against_reference(
+    run: Run, tokenizer: Any, kind: Callable[..., Any], settings: Any, training: Any, held: Any
+) -> Trained:
+    """Train with a trainer of ``kind``, which compares with the model that the run begins as. Called by ``kto`` too."""
+    from lunheng.tuning.llm.trainers import quiet, reference_of
+
+    base = ready(run, tokenizer)
+    reference = reference_of(base, run.recipe)
+    with quiet():
+        trainer = kind(
+            model=base,
+            ref_model=reference,
+            args=settings,
+            processing_class=tokenizer,
+            train_dataset=training,
+            eval_dataset=held,
+            peft_config=adapter_config(base, parameters_of(run), settings.max_steps),
+        )
+    if settings.precompute_ref_log_probs:
+        trainer.ref_model = None  # it has said all that it is asked
+    return run.train(trainer)
 
 
 def losses(part: PreferencePart) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lunheng.errors import ConfigError, DataError
 from lunheng.tuning.arguments import arguments, device_batch
-from lunheng.tuning.llm.dpo import BETA
-from lunheng.tuning.modes import adapter_config, parameters_of, ready
+from lunheng.tuning.llm.dpo import BETA, against_reference
 from lunheng.tuning.on_disk import Columns, write_rows
 from lunheng.tuning.preflight import Thumb, prepare_thumbs
 from lunheng.tuning.recipes import PreferencePart, Recipe
@@ -45,7 +44,7 @@ def kto(recipe: Recipe, resume: Resume = False, report: Report | None = None) ->
     run = begin(recipe, resume, report)
     import trl
 
-    from lunheng.tuning.llm.trainers import ThumbTrainer, quiet, reference_of
+    from lunheng.tuning.llm.trainers import ThumbTrainer
 
     tokenizer = run.tokenizer()
     with run.rows(tokenizer, prepare_thumbs, COLUMNS, as_row) as (training, held):
@@ -67,23 +66,10 @@ def kto(recipe: Recipe, resume: Resume = False, report: Report | None = None) ->
             train_sampling_strategy="sequential",
         )
         order = random.Random(recipe.training.seed).sample(range(len(training)), len(training))
-        base = ready(run, tokenizer)
-        reference = reference_of(base, recipe)
-        with quiet():
-            trainer = ThumbTrainer(
-                model=base,
-                ref_model=reference,
-                args=settings,
-                processing_class=tokenizer,
-                train_dataset=beside(training, order, batch, run.tokens / "train.arrow"),
-                eval_dataset=beside(held, range(len(held)), batch, run.tokens / "held.arrow")
-                if held is not None
-                else None,
-                peft_config=adapter_config(base, parameters_of(run), settings.max_steps),
-            )
-        if settings.precompute_ref_log_probs:
-            trainer.ref_model = None  # it has said all that it is asked
-        return run.train(trainer)
+        training = beside(training, order, batch, run.tokens / "train.arrow")
+        if held is not None:
+            held = beside(held, range(len(held)), batch, run.tokens / "held.arrow")
+        return against_reference(run, tokenizer, ThumbTrainer, settings, training, held)
 
 
 def weights(good: Sequence[bool], part: PreferencePart) -> tuple[float, float]:

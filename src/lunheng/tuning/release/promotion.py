@@ -12,8 +12,7 @@ from typing import Any
 from lunheng.errors import RefusedError
 from lunheng.models.llms.hugging_face import find_model_folder
 from lunheng.models.llms.hugging_face.provider import DEFAULT_WINDOW
-from lunheng.models.promoted import promote
-from lunheng.models.registry import Registry
+from lunheng.models.promoted import licence_of, promote
 from lunheng.tuning.manifest import MANIFEST, Manifest
 from lunheng.tuning.release.gate import Weighed
 from lunheng.tuning.run import MODEL
@@ -42,11 +41,10 @@ def promote_llm(name: str, run: Path, manifest: Manifest, weighed: Weighed) -> P
     note(run, weighed)
     if weighed.refusals:
         raise RefusedError(f"not promoted: {'; '.join(weighed.refusals)}")
-    registry = Registry.load()
     table: dict[str, Any] = {
         "task": "llm",
         "format": "torch",
-        "licence": registry[manifest.base].licence if manifest.base in registry else f"as of {manifest.base}",
+        "licence": licence_of(manifest.base),
         "about": f"Trained here from {manifest.base} by {manifest.method}, run {manifest.id}: {weighed.domain}.",
         "window": min(find_model_folder(run).positions() or DEFAULT_WINDOW, DEFAULT_WINDOW),
     }

@@ -18,7 +18,9 @@ from lunheng.models.llms.hugging_face.own_code import is_trusted
 from lunheng.types import content_id
 
 CONFIG, ADAPTER, RUN = "config.json", "adapter_config.json", "manifest.json"
-_FOUR_BIT = ("qlora", "qadalora", "loftq")
+FOUR_BIT = ("qlora", "qadalora", "loftq")
+"""What a run's manifest calls the modes whose adapters stand on a base in 4 bits (NF4 with double quantisation: Dettmers
+et al. 2023)."""
 _WEIGHTS = (".safetensors", ".bin", ".json", ".jinja")
 
 
@@ -85,7 +87,7 @@ def find_model_folder(path: Path) -> ModelFolder:
     said = [run.get("base_folder"), _read(path, ADAPTER).get("base_model_name_or_path"), run.get("base")]
     for base in said:
         if isinstance(base, str) and base and (Path(base).expanduser() / CONFIG).is_file():
-            return ModelFolder(name, path, Path(base).expanduser(), run.get("mode") in _FOUR_BIT, is_trusted(run))
+            return ModelFolder(name, path, Path(base).expanduser(), run.get("mode") in FOUR_BIT, is_trusted(run))
     named = next((base for base in said if base), "(not named)")
     raise ModelError(
         f"{path}: its base model {named} is not here. Put it there, or merge the adapter where the base is: "
